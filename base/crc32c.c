@@ -1,0 +1,66 @@
+#include "base/crc32c.h"
+
+#include <stdatomic.h>
+
+#define CRC32C_POLYNOMIAL 0x82f63b78u
+
+static uint32_t extend_bitwise(uint32_t crc, struct bytes bytes)
+{
+    static _Atomic uint32_t
+        table[256]; /* Filled on first use; racing threads write the same values. */
+    size_t i;
+
+    if (atomic_load_explicit(&table[255], memory_order_acquire) == 0) {
+        for (uint32_t n = 0; n < 256; n++) {
+            uint32_t value = n;
+
+            for (int bit = 0; bit < 8; bit++) {
+                value = (value & 1) != 0 ? value >> 1 ^ CRC32C_POLYNOMIAL : value >> 1;
+            }
+            atomic_store_explicit(&table[n], value, memory_order_release);
+        }
+    }
+    for (i = 0; i < bytes.size; i++) {
+        crc = atomic_load_explicit(&table[(crc ^ bytes.data[i]) & 0xff], memory_order_relaxed) ^
+              crc >> 8;
+    }
+    return crc;
+}
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+
+__attribute__((target("sse4.2"))) static uint32_t extend_sse42(uint32_t crc, struct bytes bytes)
+{
+    uint64_t wide = crc;
+
+    while (bytes.size >= 8) {
+        uint64_t word;
+
+        memcpy(&word, bytes.data, sizeof word);
+        wide = _mm_crc32_u64(wide, word);
+        bytes = bytes_slice(bytes, 8, bytes.size);
+    }
+    crc = (uint32_t)wide;
+    while (bytes.size > 0) {
+        crc = _mm_crc32_u8(crc, bytes.data[0]);
+        bytes = bytes_slice(bytes, 1, bytes.size);
+    }
+    return crc;
+}
+#endif
+
+uint32_t crc32c_extend(uint32_t crc, struct bytes bytes)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("sse4.2")) {
+        return ~extend_sse42(~crc, bytes);
+    }
+#endif
+    return ~extend_bitwise(~crc, bytes);
+}
+
+uint32_t crc32c(struct bytes bytes)
+{
+    return crc32c_extend(0, bytes);
+}
