@@ -3,10 +3,8 @@
 #include "base/digest.h"
 #include "base/json.h"
 #include "base/pack.h"
+#include "tests/lib/test.h"
 
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
 static void test_buffer__append_over_the_limit_is_remembered(void **state)

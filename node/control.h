@@ -1,0 +1,61 @@
+#ifndef NODE_CONTROL_H
+#define NODE_CONTROL_H
+
+#include "base/mailbox.h"
+#include "raft/consensus.h"
+#include "store/command.h"
+
+/* The door from worker threads to the control thread. Each request is embedded in its owner, posted
+ * to the control loop, and its callback comes back on the worker's loop. */
+
+struct control;
+struct worker;
+
+/* How long a write waits out an election before 503 (the design's promise). */
+#define CONTROL_WRITE_TIMEOUT_MS 10000
+#define CONTROL_READ_TIMEOUT_MS  2000
+
+struct control_propose;
+/* result is decoded; its body is borrowed for the call. status other than OK: not applied, or
+ * unknown. */
+typedef void (*control_propose_cb)(struct control_propose *request, enum error status,
+                                   const struct command_result *result);
+
+struct control_propose {
+    void *data; /* The owner's. */
+    /* Private. */
+    struct task task;
+    struct worker *worker;
+    struct proposal proposal;
+    struct buffer bytes; /* The command, then its result. */
+    enum error status;
+    uint64_t index;
+    control_propose_cb cb;
+};
+
+/* Propose what was built in request->bytes with one of the command_*() encoders (buffer_init it
+ * with COMMAND_SIZE_MAX before). The buffer is released after the callback. */
+void control_propose(struct worker *worker, struct control_propose *request, control_propose_cb cb);
+
+struct control_read;
+typedef void (*control_read_cb)(struct control_read *request, enum error status);
+
+struct control_read {
+    void *data;
+    /* Private. */
+    struct task task;
+    struct worker *worker;
+    struct read_index read;
+    uint64_t min_index;
+    enum error status;
+    control_read_cb cb;
+};
+
+/* After it, a catalog_read() on this node sees everything that was acknowledged anywhere before
+ * this call (a quorum confirmed the leader). */
+void control_read(struct worker *worker, struct control_read *request, control_read_cb cb);
+/* After it, a catalog_read() on this node sees index. */
+void control_wait_applied(struct worker *worker, struct control_read *request, uint64_t index,
+                          control_read_cb cb);
+
+#endif

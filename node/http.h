@@ -1,0 +1,163 @@
+#ifndef NODE_HTTP_H
+#define NODE_HTTP_H
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "base/stream.h"
+
+#include <jansson.h>
+
+/* The HTTP/1.1 server as handlers see it. One exchange is one request and its response, on the loop
+ * of one worker. A handler is called once the header is complete and access was granted; it then
+ * asks for the body (whole or streamed) and answers, now or later.
+ *
+ * Life: an exchange that a handler waits for something with (the log, the disk, a peer) is held
+ * (exchange_hold) and released afterwards; when the client goes away meanwhile, exchange_is_gone()
+ * turns true, answers are dropped silently, and it is freed with the last release. */
+
+struct exchange;
+struct worker;
+
+enum http_method {
+    HTTP_GET_ = 1,
+    HTTP_HEAD_ = 2,
+    HTTP_POST_ = 4,
+    HTTP_PUT_ = 8,
+    HTTP_PATCH_ = 16,
+    HTTP_DELETE_ = 32
+};
+
+#define HTTP_TARGET_MAX       (16u * 1024)
+#define HTTP_HEADERS_MAX      (32u * 1024)
+#define HTTP_HEADER_COUNT_MAX 100
+#define MANIFEST_SIZE_MAX     (4u * 1024 * 1024)
+#define API_BODY_MAX          (256u * 1024)
+
+/* Who may call a route. Every row names one (there is no default: 0 does not build). */
+enum access {
+    ACCESS_PUBLIC = 1, /* Liveness and the like; no login. */
+    ACCESS_LOGIN,      /* Anyone who is logged in (or anonymous under --open). */
+    ACCESS_PULL,       /* On the route's repository. */
+    ACCESS_PUSH,
+    ACCESS_APPROVE, /* Checked by the handler against the promotion's repositories. */
+    ACCESS_ADMIN,
+    ACCESS_PEER, /* The internal listener, with a node's certificate. */
+    ACCESS_JOIN, /* The internal listener, with a join token in the body. */
+};
+
+/* Path patterns: literal components, {name} a repository name (one or more components, matched from
+ * the right), {x} any one component. */
+struct route {
+    unsigned methods; /* enum http_method, or-ed. */
+    const char *pattern;
+    enum access access;
+    void (*handler)(struct exchange *exchange);
+};
+
+/* --- the request -------------------------------------------------------------------------------
+ */
+
+struct worker *exchange_worker(struct exchange *exchange);
+enum http_method exchange_method(const struct exchange *exchange);
+/* Decoded path ("/v2/a/b/blobs/sha256:.."), and the target as it came. */
+struct bytes exchange_path(const struct exchange *exchange);
+struct bytes exchange_target(const struct exchange *exchange);
+/* What {key} of the route matched; empty when the pattern has none. */
+struct bytes exchange_parameter(const struct exchange *exchange, const char *key);
+/* The i-th value of a query parameter, decoded. False when there is none. */
+bool exchange_query(const struct exchange *exchange, const char *key, size_t i,
+                    struct bytes *value);
+/* First header of that name (any case); empty when absent. */
+struct bytes exchange_header(const struct exchange *exchange, const char *name);
+/* -1: none given (chunked, or no body). */
+int64_t exchange_content_length(const struct exchange *exchange);
+bool exchange_has_body(const struct exchange *exchange);
+/* The caller's name: a user, "anonymous", or "node/<id>". On a forwarded request, the original's.
+ */
+struct bytes exchange_actor(const struct exchange *exchange);
+/* May the caller do action (store/catalog.h) on the repository? */
+bool exchange_may(const struct exchange *exchange, unsigned action, struct bytes repository);
+/* On the internal listener: came from a peer, do not forward again. */
+bool exchange_is_internal(const struct exchange *exchange);
+/* 16 hex digits, in logs and X-Request-Id, kept across forwarding. */
+const char *exchange_request_id(const struct exchange *exchange);
+
+/* --- the body ----------------------------------------------------------------------------------
+ */
+
+/* The whole body, at most limit bytes (413 otherwise, and cb is not called), then cb. */
+typedef void (*exchange_body_cb)(struct exchange *exchange, struct bytes body);
+void exchange_read_body(struct exchange *exchange, size_t limit, exchange_body_cb cb);
+
+/* The body in pieces. piece: borrowed for the call; pause when more would pile up. end: complete
+ * (OK), or cut short (ERROR_PEER). Starts with this call. */
+struct exchange_sink {
+    void (*piece)(struct exchange *exchange, struct bytes piece);
+    void (*end)(struct exchange *exchange, enum error status);
+};
+void exchange_stream_body(struct exchange *exchange, const struct exchange_sink *sink);
+void exchange_pause_body(struct exchange *exchange);
+void exchange_resume_body(struct exchange *exchange);
+
+/* --- the response ------------------------------------------------------------------------------
+ */
+
+/* Headers first, then one of the answers. Value must hold no control bytes (checked). */
+void exchange_set_header(struct exchange *exchange, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Whole answers. Content-Length and the usual headers are added; HEAD sends no body. */
+void exchange_answer(struct exchange *exchange, unsigned status, const char *content_type,
+                     struct bytes body);
+void exchange_answer_json(struct exchange *exchange, unsigned status, json_t *value_taken);
+/* {"errors":[{code,message,detail}]} with the status that belongs to the code (node/oci_error.h).
+ */
+void exchange_fail(struct exchange *exchange, enum error error, const struct reason *why);
+void exchange_fail_as(struct exchange *exchange, unsigned status, const char *code,
+                      json_t *detail_taken, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+/* An answer in pieces: start (length -1: chunked), write while exchange_queued() is small, end. */
+void exchange_start(struct exchange *exchange, unsigned status, const char *content_type,
+                    int64_t length);
+void exchange_write(struct exchange *exchange, struct bytes piece);
+size_t exchange_queued(const struct exchange *exchange);
+/* Called once when the queue has run empty. */
+void exchange_on_drained(struct exchange *exchange, void (*cb)(struct exchange *exchange));
+void exchange_end(struct exchange *exchange);
+/* After start: the rest of the body from a file; the descriptor is taken. Ends the exchange. On a
+ * read error the connection is cut before the last byte. */
+void exchange_send_file(struct exchange *exchange, int fd, uint64_t offset, uint64_t length);
+/* After start, when it cannot be completed: cut the connection. */
+void exchange_abort(struct exchange *exchange);
+
+/* --- life ----------------------------------------------------------------------------------------
+ */
+
+void exchange_hold(struct exchange *exchange);
+void exchange_release(struct exchange *exchange);
+bool exchange_is_gone(const struct exchange *exchange);
+/* The handler's state for this exchange; destroy (may be NULL) runs when it is freed. */
+void exchange_set_data(struct exchange *exchange, void *data, void (*destroy)(void *data));
+void *exchange_data(const struct exchange *exchange);
+
+/* --- the server ----------------------------------------------------------------------------------
+ */
+
+struct http_listener; /* One per worker and port. */
+
+/* routes end with a row of zeros. tls NULL: plain. internal: the peers' port. */
+struct http_listener_options {
+    struct worker *worker;
+    const char *address;
+    struct tls_context *tls;
+    bool is_internal;
+    const struct route *const *routes; /* Several tables, NULL at the end. */
+};
+
+enum error http_listener_open(const struct http_listener_options *options,
+                              struct http_listener **out, struct reason *why) MUST_USE;
+/* Stop accepting, let exchanges under way finish (at most drain_ms), then call closed_cb. */
+void http_listener_close(struct http_listener *listener, uint64_t drain_ms,
+                         void (*closed_cb)(void *data), void *data);
+
+#endif

@@ -1,0 +1,71 @@
+#ifndef STORE_BLOB_STORE_H
+#define STORE_BLOB_STORE_H
+
+#include "base/digest.h"
+#include "base/error.h"
+
+#include <uv.h>
+
+/* Content on this node's disk: one file per digest, blobs/sha256/ab/<hex>, and uploads on their way
+ * to one, uploads/<uuid>. Commit order: bytes into a staging file in the same file system, hashed
+ * as they are written; fdatasync; digest compared; linked into place (never over what is there);
+ * directory synced, and each new parent. Nothing is overwritten in place. A sync error ends its
+ * file for ever.
+ *
+ * Threads: a blob_store may be used from all; an upload belongs to one loop. Disk work runs in
+ * libuv's pool; callbacks come on the upload's loop and never inside the call. */
+
+struct blob_store;
+
+/* Opens or makes the directories; uploads of an earlier run are swept. */
+enum error blob_store_open(const char *directory, struct blob_store **out,
+                           struct reason *why) MUST_USE;
+void blob_store_close(struct blob_store *store);
+
+struct blob_store_space {
+    uint64_t free_bytes, total_bytes;
+};
+
+void blob_store_space(struct blob_store *store, struct blob_store_space *out);
+
+/* --- reading (blocking calls: from pool threads, or for what is surely cached) -------------------
+ */
+
+/* A descriptor of the blob (close() it) and its size. ERROR_NOT_FOUND, ERROR_IO. */
+enum error blob_open(struct blob_store *store, const struct digest *digest, int *fd, uint64_t *size,
+                     struct reason *why) MUST_USE;
+bool blob_exists(struct blob_store *store, const struct digest *digest);
+/* Read a small one whole and check it against its digest; ERROR_CORRUPT moves it to quarantine/. */
+enum error blob_load(struct blob_store *store, const struct digest *digest, size_t limit,
+                     struct buffer *out, struct reason *why) MUST_USE;
+/* Re-hash the file. ERROR_CORRUPT moves it to quarantine/. */
+enum error blob_verify(struct blob_store *store, const struct digest *digest,
+                       struct reason *why) MUST_USE;
+enum error blob_remove(struct blob_store *store, const struct digest *digest,
+                       struct reason *why) MUST_USE;
+/* Write a small one whole, in the commit order; blocking. */
+enum error blob_save(struct blob_store *store, const struct digest *digest, struct bytes content,
+                     struct reason *why) MUST_USE;
+
+/* --- uploads -----------------------------------------------------------------------------------
+ */
+
+struct upload;
+typedef void (*upload_cb)(struct upload *upload, void *data, enum error status,
+                          const struct reason *why);
+
+/* A new staging file (created lazily in the pool). At most one operation at a time on an upload. */
+struct upload *upload_create(struct blob_store *store, uv_loop_t *loop);
+/* Write at the end and hash; bytes are copied or taken before it returns. */
+void upload_append(struct upload *upload, struct bytes bytes, upload_cb cb, void *data);
+/* Forget everything past offset (a body that was cut short). */
+void upload_truncate(struct upload *upload, uint64_t offset, upload_cb cb, void *data);
+/* The commit order, up to the synced directory: afterwards this node holds the blob. ERROR_DIGEST
+ * when the content is another; the upload is then spent. An existing blob is verified, not trusted.
+ */
+void upload_commit(struct upload *upload, const struct digest *expected, upload_cb cb, void *data);
+/* Drop the staging file. No operation may be under way. The upload is gone afterwards. */
+void upload_discard(struct upload *upload);
+uint64_t upload_size(const struct upload *upload);
+
+#endif
