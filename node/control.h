@@ -3,13 +3,24 @@
 
 #include "base/mailbox.h"
 #include "raft/consensus.h"
-#include "store/command.h"
+#include "store/catalog.h"
 
 /* The door from worker threads to the control thread. Each request is embedded in its owner, posted
  * to the control loop, and its callback comes back on the worker's loop. */
 
 struct control;
 struct worker;
+
+/* The catalog as the machine that the log drives. */
+struct machine control_machine(struct catalog *catalog);
+/* On the control thread, around a consensus that was started. */
+struct control *control_open(uv_loop_t *loop, struct consensus *consensus, struct catalog *catalog);
+/* Stop taking part in the log; closed_cb from the loop, then the loop may be run dry and
+ * control_release() called. */
+void control_stop(struct control *control, void (*closed_cb)(void *data), void *data);
+void control_release(struct control *control);
+/* The newest status of the log, from any thread. */
+void control_status(struct control *control, struct consensus_status *out);
 
 /* How long a write waits out an election before 503 (the design's promise). */
 #define CONTROL_WRITE_TIMEOUT_MS 10000
@@ -47,6 +58,7 @@ struct control_read {
     struct worker *worker;
     struct read_index read;
     uint64_t min_index;
+    uint64_t index; /* Applied here when the callback runs with OK. */
     enum error status;
     control_read_cb cb;
 };
@@ -57,5 +69,23 @@ void control_read(struct worker *worker, struct control_read *request, control_r
 /* After it, a catalog_read() on this node sees index. */
 void control_wait_applied(struct worker *worker, struct control_read *request, uint64_t index,
                           control_read_cb cb);
+
+/* Move leadership to a member (0: any). Works at the leader; the outcome shows in the status. */
+struct control_transfer;
+typedef void (*control_transfer_cb)(struct control_transfer *request, enum error status);
+
+struct control_transfer {
+    void *data;
+    struct reason why;
+    /* Private. */
+    struct task task;
+    struct worker *worker;
+    uint64_t member;
+    enum error status;
+    control_transfer_cb cb;
+};
+
+void control_transfer(struct worker *worker, struct control_transfer *request, uint64_t member,
+                      control_transfer_cb cb);
 
 #endif
