@@ -77,6 +77,9 @@ struct manifest_record {
     struct digest subject;      /* algorithm 0: none. */
     struct bytes annotations;   /* JSON object text, "" when none. */
     struct bytes references;    /* Packed; see manifest_references(). */
+    /* Since when the repository that was asked holds it without a break: the entry's time. A second
+     * push of what is there does not change it, deleting and pushing again does. */
+    uint64_t since_ms;
 };
 
 enum reference_kind { REFERENCE_CONFIG, REFERENCE_LAYER, REFERENCE_MANIFEST };
@@ -92,7 +95,8 @@ struct reference {
 
 struct tag_record {
     struct digest digest;
-    uint64_t index; /* Of the entry that set it. */
+    uint64_t
+        index; /* Of the entry that set it to this digest (setting it again changes nothing). */
     uint64_t time_ms;
     struct bytes actor;
 };
