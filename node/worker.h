@@ -15,6 +15,7 @@ struct node;    /* The running program: node/node.h. */
 struct control; /* The control thread's door: node/control.h. */
 struct peers;   /* Outgoing requests to other nodes on this worker's loop: node/peers.h. */
 struct uploads; /* Upload sessions of this node: node/uploads.h. */
+struct repair;  /* Catching up on missing content: node/repair.h. */
 struct access_cache;
 
 struct worker {
@@ -27,6 +28,7 @@ struct worker {
     struct blob_store *blobs;
     struct peers *peers;
     struct uploads *uploads;
+    struct repair *repair; /* The node's one; its functions for other threads say so. */
     struct access_cache *access;
 };
 

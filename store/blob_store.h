@@ -12,8 +12,8 @@
  * directory synced, and each new parent. Nothing is overwritten in place. A sync error ends its
  * file for ever.
  *
- * Threads: a blob_store may be used from all; an upload belongs to one loop. Disk work runs in
- * libuv's pool; callbacks come on the upload's loop and never inside the call. */
+ * Threads: a blob_store may be used from all; an upload by one thread at a time. Disk work runs in
+ * libuv's pool; callbacks come on the loop that the call named, and never inside the call. */
 
 struct blob_store;
 
@@ -55,17 +55,21 @@ typedef void (*upload_cb)(struct upload *upload, void *data, enum error status,
                           const struct reason *why);
 
 /* A new staging file (created lazily in the pool). At most one operation at a time on an upload. */
-struct upload *upload_create(struct blob_store *store, uv_loop_t *loop);
-/* Write at the end and hash; bytes are copied or taken before it returns. */
-void upload_append(struct upload *upload, struct bytes bytes, upload_cb cb, void *data);
+struct upload *upload_create(struct blob_store *store);
+/* Write at the end and hash; bytes are copied before it returns. An error spends the upload. */
+void upload_append(struct upload *upload, uv_loop_t *loop, struct bytes bytes, upload_cb cb,
+                   void *data);
 /* Forget everything past offset (a body that was cut short). */
-void upload_truncate(struct upload *upload, uint64_t offset, upload_cb cb, void *data);
+void upload_truncate(struct upload *upload, uv_loop_t *loop, uint64_t offset, upload_cb cb,
+                     void *data);
 /* The commit order, up to the synced directory: afterwards this node holds the blob. ERROR_DIGEST
  * when the content is another; the upload is then spent. An existing blob is verified, not trusted.
  */
-void upload_commit(struct upload *upload, const struct digest *expected, upload_cb cb, void *data);
-/* Drop the staging file. No operation may be under way. The upload is gone afterwards. */
-void upload_discard(struct upload *upload);
+void upload_commit(struct upload *upload, uv_loop_t *loop, const struct digest *expected,
+                   upload_cb cb, void *data);
+/* Drop the staging file (in the pool of loop; NULL: here and now). No operation may be under way.
+ * The upload is gone afterwards. */
+void upload_discard(struct upload *upload, uv_loop_t *loop);
 uint64_t upload_size(const struct upload *upload);
 
 #endif

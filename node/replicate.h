@@ -1,0 +1,43 @@
+#ifndef NODE_REPLICATE_H
+#define NODE_REPLICATE_H
+
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "base/error.h"
+
+/* Small content (manifests, at most REPLICATE_SIZE_MAX bytes) onto as many nodes as an
+ * acknowledgement needs: saved and synced here and on other live members at the same time. Done
+ * when this node and write_quorum - 1 others have it; members that are done later are told to
+ * node/repair.h, which adds them to the log. */
+
+struct worker;
+
+#define COPIES_DEFAULT       3
+#define WRITE_QUORUM_DEFAULT 2
+#define REPLICATE_SIZE_MAX   (4u * 1024 * 1024)
+#define REPLICATE_HOLDERS    16
+
+struct replicate;
+struct replicate_job;
+/* OK: holders have it durably, propose them. ERROR_UNAVAILABLE (why names how many copies there
+ * are), ERROR_FULL, ERROR_IO, ERROR_DIGEST. */
+typedef void (*replicate_cb)(struct replicate *request, enum error status,
+                             const struct reason *why);
+
+struct replicate {
+    void *data; /* The owner's. */
+    uint64_t holders[REPLICATE_HOLDERS];
+    size_t n_holders;
+    /* Private. */
+    struct replicate_job *job;
+    replicate_cb cb;
+};
+
+/* content is copied. The callback comes on the worker's loop, never inside the call. */
+void replicate_start(struct worker *worker, struct replicate *request, const struct digest *digest,
+                     struct bytes content, replicate_cb cb);
+
+/* Durable copies that an acknowledgement needs in a cluster of n members: min(2, n). */
+size_t write_quorum(size_t n_members);
+
+#endif
