@@ -11,7 +11,9 @@ target_link_options(caisson_flags INTERFACE -pie -Wl,-z,relro,-z,now,-z,noexecst
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
     target_compile_definitions(caisson_flags INTERFACE CAISSON_FAILPOINTS)
     # -Og only where no sanitizer wants the plain code.
-    target_compile_options(caisson_flags INTERFACE $<$<STREQUAL:${CAISSON_SANITIZE},>:-Og>)
+    if(NOT CAISSON_SANITIZE)
+        target_compile_options(caisson_flags INTERFACE -Og)
+    endif()
 else()
     # Assertions are our own and stay on; fortify needs optimisation.
     if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
