@@ -71,5 +71,7 @@ void upload_commit(struct upload *upload, uv_loop_t *loop, const struct digest *
  * The upload is gone afterwards. */
 void upload_discard(struct upload *upload, uv_loop_t *loop);
 uint64_t upload_size(const struct upload *upload);
+/* Give back the memory that a following append would use: before a long wait. */
+void upload_rest(struct upload *upload);
 
 #endif
