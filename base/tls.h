@@ -72,4 +72,15 @@ enum error tls_certificate_sha256(struct bytes certificate, uint8_t out[32],
 enum error tls_certificate_node(struct bytes certificate, char cluster[33], uint64_t *node,
                                 struct reason *why) MUST_USE;
 
+/* --- for TLS that libcurl runs (node/peers.c) ------------------------------------------------ */
+
+struct tls_expected {
+    char cluster[33];
+    uint64_t node;
+};
+
+/* Make a native context (SSL_CTX) accept only a server whose verified certificate names this very
+ * node. expected is borrowed for as long as the context makes connections. */
+void tls_expect_node(void *native_context, const struct tls_expected *expected);
+
 #endif

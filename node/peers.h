@@ -42,6 +42,8 @@ size_t peers_members(struct peers *peers, uint64_t ids[PEERS_MAX]);
 
 #define PEER_CONNECT_MS 2000
 #define PEER_IDLE_MS    10000
+/* Bytes of a streamed body that may wait; more fail the request. */
+#define PEER_QUEUE_MAX (16u * 1024 * 1024)
 
 struct peer_request;
 
@@ -79,7 +81,7 @@ struct peer_request {
     struct reason why;
 };
 
-/* target: path and query, copied. */
+/* Sets everything, data included. target: path and query, copied. */
 void peer_request_init(struct peer_request *request, uint64_t member, const char *method,
                        const char *target, const struct peer_events *events);
 void peer_request_header(struct peer_request *request, const char *name, struct bytes value);

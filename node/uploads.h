@@ -61,7 +61,7 @@ struct session {
     struct list link;
     struct uploads *uploads;
     char *repository, *actor;
-    uint64_t used_ms;
+    uint64_t used_ms, told_size; /* Size at the last check-in. */
     bool is_busy;
 };
 
@@ -78,6 +78,9 @@ enum error session_create(struct uploads *uploads, struct bytes repository, stru
 /* ERROR_UPLOAD_UNKNOWN: no such uuid, or of another repository or actor. ERROR_BUSY. */
 enum error session_checkout(struct uploads *uploads, struct bytes uuid, struct bytes repository,
                             struct bytes actor, struct session **out, struct reason *why) MUST_USE;
+/* As checkout, without taking it: what a status request answers while another one writes. */
+enum error session_peek(struct uploads *uploads, struct bytes uuid, struct bytes repository,
+                        struct bytes actor, uint64_t *size, struct reason *why) MUST_USE;
 /* Hand it back; a spent one is dropped (disk work on loop). */
 void session_checkin(struct session *session, uv_loop_t *loop);
 /* Owner's member id in a uuid. ERROR_UPLOAD_UNKNOWN when it is not one of ours. */
