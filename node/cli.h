@@ -31,6 +31,8 @@ struct cli_command {
 
 extern const struct cli_command cli_serve_commands[];
 extern const struct cli_command cli_cluster_commands[];
+extern const struct cli_command cli_cluster_init_commands[];
+extern const struct cli_command cli_cluster_join_commands[];
 extern const struct cli_command cli_user_commands[];
 extern const struct cli_command cli_promotion_commands[];
 
