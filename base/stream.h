@@ -50,25 +50,36 @@ struct stream {
     struct tls_session *tls;
     size_t queued;
     bool paused;
-    bool ended;
+    bool ended;      /* Nothing more will come... */
+    bool ended_told; /* ...and the owner knows. */
     bool shutting_down;
+    bool connected_by_us;
+    bool first_bytes_seen;
     enum error error;
     char error_text[160];
     unsigned open_handles;
+    uv_connect_t connect;
+    uv_shutdown_t shutdown;
+    uint64_t expect, limit_ms;
+    struct buffer held; /* Decrypted while paused. */
+    char address[64];
 };
 
 /* Take a connection that waits on a listener. tls NULL: plain. handshake_ms bounds the handshake.
- */
+ * Whatever goes wrong with the connection comes as closed; if this does not give OK, nothing was
+ * opened and no event follows. */
 enum error stream_accept(struct stream *stream, uv_loop_t *loop, uv_stream_t *listener,
                          struct tls_context *tls, uint64_t handshake_ms,
                          const struct stream_events *events) MUST_USE;
 /* Connect to an address ("127.0.0.1:5001", "[::1]:5001": literals only); connect_ms bounds connect
  * and handshake. The outcome is ready or closed. expect: the peer's node id that its certificate
- * must name (tls_peer_node()), 0: anyone. */
+ * must name (tls_session_peer_node()), 0: anyone. As with stream_accept(), no event follows an
+ * error from here (ERROR_INVALID: no address). */
 enum error stream_connect(struct stream *stream, uv_loop_t *loop, const char *address,
                           struct tls_context *tls, uint64_t expect, uint64_t connect_ms,
                           const struct stream_events *events) MUST_USE;
-/* Queue a copy of bytes. Past STREAM_QUEUE_MAX the stream is closed with ERROR_TOO_LARGE. */
+/* Queue a copy of bytes, from ready on; ignored after stream_shutdown() and stream_close(). Past
+ * STREAM_QUEUE_MAX the stream is closed with ERROR_TOO_LARGE. */
 void stream_write(struct stream *stream, struct bytes bytes);
 /* Bytes that the kernel has not taken yet. */
 size_t stream_queued(const struct stream *stream);
