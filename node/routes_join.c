@@ -1,0 +1,194 @@
+#include "node/join.h"
+
+#include "base/assert.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "node/config.h"
+#include "node/control.h"
+#include "node/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The member's side of a join. The certificate is made first, since a request that cannot be signed
+ * must not use up the token, and sent only after member.put was applied, which checks the token: a
+ * refused caller gets nothing that the cluster would trust. */
+
+#define CERTIFICATE_MAX (32u * 1024)
+
+struct joining {
+    struct exchange *exchange;
+    struct control_propose propose;
+    char name[64], raft_address[80], data_address[80], client_address[80];
+    char cluster[33];
+    uint8_t token_sha256[32];
+    uint64_t member;
+    struct buffer certificate, ca;
+};
+
+static void joining_free(void *data)
+{
+    struct joining *joining = data;
+
+    buffer_release(&joining->certificate);
+    buffer_release(&joining->ca);
+    free(joining);
+}
+
+static enum error read_field(const json_t *body, const char *key, const char *rule,
+                             struct config *scratch, struct reason *why)
+{
+    const char *text = json_member_string(body, key);
+
+    if (text == NULL) {
+        return fail(why, ERROR_INVALID, "%s is missing", key);
+    }
+    return config_set(scratch, rule, text, why);
+}
+
+/* Names and addresses by the rules of the configuration file. */
+static enum error read_identity(struct joining *joining, const json_t *body, struct reason *why)
+{
+    struct config scratch;
+    enum error error;
+
+    config_init(&scratch);
+    error = read_field(body, "name", "name", &scratch, why);
+    if (error == OK) {
+        error = read_field(body, "raft_address", "raft_listen", &scratch, why);
+    }
+    if (error == OK) {
+        error = read_field(body, "data_address", "data_listen", &scratch, why);
+    }
+    if (error == OK) {
+        error = read_field(body, "client_address", "advertise", &scratch, why);
+    }
+    memcpy(joining->name, scratch.name, sizeof joining->name);
+    memcpy(joining->raft_address, scratch.raft_listen, sizeof joining->raft_address);
+    memcpy(joining->data_address, scratch.data_listen, sizeof joining->data_address);
+    memcpy(joining->client_address, scratch.advertise, sizeof joining->client_address);
+    return error;
+}
+
+static enum error sign(struct joining *joining, const char *csr, struct reason *why)
+{
+    struct worker *worker = exchange_worker(joining->exchange);
+    struct cluster_record cluster;
+    struct catalog_txn txn;
+    enum error error;
+
+    catalog_read(worker->catalog, &txn);
+    error = catalog_cluster(&txn, &cluster);
+    if (error != OK) {
+        error = fail(why, ERROR_UNAVAILABLE, "this node does not know its cluster yet; try again");
+    } else {
+        CHECK(cluster.id.size == 32);
+        memcpy(joining->cluster, cluster.id.data, 32);
+        buffer_append(&joining->ca, cluster.ca_certificate);
+        error = tls_sign_request(cluster.ca_certificate, cluster.ca_key, bytes_of_string(csr),
+                                 joining->cluster, joining->member, &joining->certificate, why);
+    }
+    catalog_done(&txn);
+    return error;
+}
+
+static void answer(struct joining *joining)
+{
+    char member[17];
+
+    snprintf(member, sizeof member, "%016llx", (unsigned long long)joining->member);
+    LOG_INFO("%s joins as member %s, its log at %s", joining->name, member, joining->raft_address);
+    exchange_answer_json(joining->exchange, 201,
+                         json_pack("{s:s, s:s, s:s, s:s}", "cluster", joining->cluster, "member",
+                                   member, "certificate", buffer_string(&joining->certificate),
+                                   "ca", buffer_string(&joining->ca)));
+}
+
+static void propose_cb(struct control_propose *request, enum error status,
+                       const struct command_result *result)
+{
+    struct joining *joining = request->data;
+    struct exchange *exchange = joining->exchange;
+
+    if (status != OK) {
+        exchange_fail(exchange, status, NULL);
+    } else if (result->error != OK) {
+        LOG_WARN("a join as %s was refused: %s", joining->name, result->why.text);
+        exchange_fail(exchange, result->error, &result->why);
+    } else {
+        answer(joining);
+    }
+    exchange_release(exchange);
+}
+
+static void propose_member(struct joining *joining)
+{
+    const struct member_record member = {
+        .id = joining->member,
+        .name = bytes_of_string(joining->name),
+        .raft_address = bytes_of_string(joining->raft_address),
+        .data_address = bytes_of_string(joining->data_address),
+        .client_address = bytes_of_string(joining->client_address),
+    };
+    struct command_id id;
+
+    command_id_make(&id);
+    joining->propose.data = joining;
+    buffer_init(&joining->propose.bytes, COMMAND_SIZE_MAX);
+    command_member_put(&joining->propose.bytes, &id, BYTES_LITERAL("join"), &member,
+                       bytes_of(joining->token_sha256, sizeof joining->token_sha256));
+    exchange_hold(joining->exchange);
+    control_propose(exchange_worker(joining->exchange), &joining->propose, propose_cb);
+}
+
+static enum error read_request(struct joining *joining, const json_t *body, struct reason *why)
+{
+    const char *secret = json_member_string(body, "secret");
+    const char *csr = json_member_string(body, "csr");
+    enum error error;
+
+    if (secret == NULL || csr == NULL) {
+        return fail(why, ERROR_INVALID, "secret and csr are needed");
+    }
+    join_token_hash(secret, joining->token_sha256);
+    error = read_identity(joining, body, why);
+    return error == OK ? sign(joining, csr, why) : error;
+}
+
+static void body_cb(struct exchange *exchange, struct bytes bytes)
+{
+    struct joining *joining = memory_zero(sizeof *joining);
+    struct reason why = {""};
+    json_t *body = NULL;
+    enum error error;
+
+    joining->exchange = exchange;
+    buffer_init(&joining->certificate, CERTIFICATE_MAX);
+    buffer_init(&joining->ca, CERTIFICATE_MAX);
+    do {
+        joining->member = random_u64();
+    } while (joining->member == 0);
+    exchange_set_data(exchange, joining, joining_free);
+    error = json_parse(bytes, API_BODY_MAX, &body, &why);
+    if (error == OK) {
+        error = read_request(joining, body, &why);
+        json_decref(body);
+    }
+    if (error != OK) {
+        exchange_fail(exchange, error, &why);
+        return;
+    }
+    propose_member(joining);
+}
+
+static void post_join(struct exchange *exchange)
+{
+    exchange_read_body(exchange, API_BODY_MAX, body_cb);
+}
+
+const struct route routes_join[] = {
+    {HTTP_POST_, "/internal/v1/join", ACCESS_JOIN, post_join},
+    {0},
+};
