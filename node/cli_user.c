@@ -71,7 +71,7 @@ static const char *const add_usage =
     "  caisson user add ci --new-password-file pw --grant 'pull,push:dev/**' --grant 'pull:**'\n"
     "  caisson user add alice --new-password-file pw --grant 'pull,approve:prod/**'\n";
 
-/* "pull,push:dev/**" as a binding; NULL after a sentence. */
+/* ACTIONS:PATTERN as a binding; NULL after a sentence. */
 static json_t *parse_grant(const char *grant)
 {
     const char *colon = strchr(grant, ':');

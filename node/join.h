@@ -1,8 +1,9 @@
 #ifndef NODE_JOIN_H
 #define NODE_JOIN_H
 
-#include "node/cluster_init.h"
+#include "node/cluster_files.h"
 #include "node/http.h"
+#include "node/join_token.h"
 
 /* How a node comes into a cluster: it makes a key, connects to a member without a certificate but
  * knowing the cluster's CA by the digest in its token, and sends

@@ -5,8 +5,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "node/cluster_init.h"
 #include "node/control.h"
+#include "node/join_token.h"
 #include "node/worker.h"
 
 #include <stdlib.h>
