@@ -14,7 +14,9 @@
  *
  * Life: an exchange that a handler waits for something with (the log, the disk, a peer) is held
  * (exchange_hold) and released afterwards; when the client goes away meanwhile, exchange_is_gone()
- * turns true, answers are dropped silently, and it is freed with the last release. */
+ * turns true, answers are dropped silently, and it is freed with the last release. Do not hold it
+ * across exchange_read_body(): when the body does not come, the callback does not either. A body
+ * that is streamed always ends with the sink's end, unless the handler answered before. */
 
 struct exchange;
 struct worker;
@@ -45,6 +47,13 @@ enum access {
     ACCESS_PEER, /* The internal listener, with a node's certificate. */
     ACCESS_JOIN, /* The internal listener, with a join token in the body. */
 };
+
+/* A row of a route table; use it for every row: access 0 does not compile. */
+#define ROUTE(methods, pattern, access, handler)                                                   \
+    {                                                                                              \
+        (methods), (pattern),                                                                      \
+            (enum access)((access) + 0 * (int)sizeof(char[(access) != 0 ? 1 : -1])), (handler)     \
+    }
 
 /* Path patterns: literal components, {name} a repository name (one or more components, matched from
  * the right), {x} any one component. */
@@ -103,7 +112,7 @@ void exchange_resume_body(struct exchange *exchange);
 /* --- the response ------------------------------------------------------------------------------
  */
 
-/* Headers first, then one of the answers. Value must hold no control bytes (checked). */
+/* Headers first, then one of the answers. A value with control bytes is left out (and logged). */
 void exchange_set_header(struct exchange *exchange, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Whole answers. Content-Length and the usual headers are added; HEAD sends no body. */
@@ -121,7 +130,8 @@ void exchange_start(struct exchange *exchange, unsigned status, const char *cont
                     int64_t length);
 void exchange_write(struct exchange *exchange, struct bytes piece);
 size_t exchange_queued(const struct exchange *exchange);
-/* Called once when the queue has run empty. */
+/* Called once when the queue has run empty (soon when it is already), or the exchange is gone;
+ * never inside this call. */
 void exchange_on_drained(struct exchange *exchange, void (*cb)(struct exchange *exchange));
 void exchange_end(struct exchange *exchange);
 /* After start: the rest of the body from a file; the descriptor is taken. Ends the exchange. On a
@@ -145,17 +155,25 @@ void *exchange_data(const struct exchange *exchange);
 
 struct http_listener; /* One per worker and port. */
 
-/* routes end with a row of zeros. tls NULL: plain. internal: the peers' port. */
+/* routes end with a row of zeros. tls NULL: plain. internal: the peers' port. The times bound one
+ * step each, there is no limit on a whole body; 0: the default in brackets. */
 struct http_listener_options {
     struct worker *worker;
     const char *address;
     struct tls_context *tls;
     bool is_internal;
     const struct route *const *routes; /* Several tables, NULL at the end. */
+    size_t connections_max;            /* Of this listener (10,000); more are closed at once. */
+    uint64_t header_ms;                /* For a whole head (15 s). */
+    uint64_t idle_ms;                  /* Between two requests (75 s). */
+    uint64_t body_ms;                  /* Between two pieces of a body (60 s). */
+    uint64_t write_ms;                 /* Without progress in sending (60 s). */
 };
 
 enum error http_listener_open(const struct http_listener_options *options,
                               struct http_listener **out, struct reason *why) MUST_USE;
+/* The address that it listens on, with the port that the kernel chose for port 0. */
+void http_listener_address(const struct http_listener *listener, char text[64]);
 /* Stop accepting, let exchanges under way finish (at most drain_ms), then call closed_cb. */
 void http_listener_close(struct http_listener *listener, uint64_t drain_ms,
                          void (*closed_cb)(void *data), void *data);
