@@ -13,7 +13,7 @@
  * Ownership: the owner embeds a struct stream and keeps it until the closed event, which is the
  * last one and the place to free it. Events never run inside the call that causes them, except that
  * received may follow another received. Limits: at most STREAM_QUEUE_MAX bytes wait to be sent; a
- * writer asks stream_queued() and waits for drained. */
+ * writer asks stream_queued() and waits for drained. The process must ignore SIGPIPE. */
 
 #define STREAM_QUEUE_MAX (16u * 1024 * 1024)
 
