@@ -18,7 +18,6 @@ struct worker;
 #define REPLICATE_HOLDERS    16
 
 struct replicate;
-struct replicate_job;
 /* OK: holders have it durably, propose them. ERROR_UNAVAILABLE (why names how many copies there
  * are), ERROR_FULL, ERROR_IO, ERROR_DIGEST. */
 typedef void (*replicate_cb)(struct replicate *request, enum error status,
@@ -29,7 +28,6 @@ struct replicate {
     uint64_t holders[REPLICATE_HOLDERS];
     size_t n_holders;
     /* Private. */
-    struct replicate_job *job;
     replicate_cb cb;
 };
 
