@@ -160,30 +160,45 @@ static enum error count_check(struct uploads *uploads, struct bytes actor, struc
     return OK;
 }
 
-enum error session_create(struct uploads *uploads, struct bytes repository, struct bytes actor,
-                          struct session **out, struct reason *why)
+static struct session *session_make(struct uploads *uploads, const char *uuid,
+                                    struct bytes repository, struct bytes actor)
 {
-    struct session *session;
-    char random[33];
-    enum error rv = uploads_check_space(uploads, why);
+    struct session *session = memory_zero(sizeof *session);
 
-    if (rv != OK) {
-        return rv;
-    }
-    session = memory_zero(sizeof *session);
-    random_hex(random, 16);
-    snprintf(session->uuid, sizeof session->uuid, "%016" PRIx64 "-%s", uploads->self, random);
+    snprintf(session->uuid, sizeof session->uuid, "%s", uuid);
     session->uploads = uploads;
     session->repository = bytes_to_string(repository);
     session->actor = bytes_to_string(actor);
     session->upload = upload_create(uploads->blobs);
     session->used_ms = clock_monotonic_ms();
+    return session;
+}
+
+/* Under the lock. */
+static void session_link(struct session *session)
+{
+    session->is_busy = true;
+    list_append(&session->uploads->sessions, &session->link);
+    session->uploads->n++;
+}
+
+enum error session_create(struct uploads *uploads, struct bytes repository, struct bytes actor,
+                          struct session **out, struct reason *why)
+{
+    struct session *session;
+    char uuid[UPLOAD_UUID_SIZE + 1], random[33];
+    enum error rv = uploads_check_space(uploads, why);
+
+    if (rv != OK) {
+        return rv;
+    }
+    random_hex(random, 16);
+    snprintf(uuid, sizeof uuid, "%016" PRIx64 "-%s", uploads->self, random);
+    session = session_make(uploads, uuid, repository, actor);
     uv_mutex_lock(&uploads->lock);
     rv = count_check(uploads, actor, why);
     if (rv == OK) {
-        session->is_busy = true;
-        list_append(&uploads->sessions, &session->link);
-        uploads->n++;
+        session_link(session);
     }
     uv_mutex_unlock(&uploads->lock);
     if (rv != OK) {
@@ -233,6 +248,35 @@ enum error session_checkout(struct uploads *uploads, struct bytes uuid, struct b
     } else {
         session->is_busy = true;
         *out = session;
+    }
+    uv_mutex_unlock(&uploads->lock);
+    return rv;
+}
+
+enum error session_adopt(struct uploads *uploads, struct bytes uuid, struct bytes actor,
+                         struct session **out, struct reason *why)
+{
+    char text[UPLOAD_UUID_SIZE + 1];
+    uint64_t owner;
+    enum error rv = session_checkout(uploads, uuid, BYTES_NONE, actor, out, why);
+
+    if (rv != ERROR_UPLOAD_UNKNOWN) {
+        return rv;
+    }
+    if (upload_uuid_owner(uuid, &owner) != OK || owner == uploads->self) {
+        return fail(why, ERROR_INVALID, "not an upload id of another node");
+    }
+    rv = uploads_check_space(uploads, why);
+    if (rv != OK) {
+        return rv;
+    }
+    snprintf(text, sizeof text, BYTES_FMT, BYTES_ARG(uuid));
+    uv_mutex_lock(&uploads->lock);
+    if (uploads->n >= UPLOADS_TOTAL_MAX || session_find(uploads, uuid, BYTES_NONE, actor) != NULL) {
+        rv = fail(why, ERROR_BUSY, "too many uploads, or the same one twice");
+    } else {
+        *out = session_make(uploads, text, BYTES_NONE, actor);
+        session_link(*out);
     }
     uv_mutex_unlock(&uploads->lock);
     return rv;

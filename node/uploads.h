@@ -75,6 +75,10 @@ enum error uploads_check_space(struct uploads *uploads, struct reason *why) MUST
 /* A new session, checked out. ERROR_FULL, ERROR_TOO_LARGE (too many open uploads). */
 enum error session_create(struct uploads *uploads, struct bytes repository, struct bytes actor,
                           struct session **out, struct reason *why) MUST_USE;
+/* Bytes of another node's upload, kept here under its uuid: made when there is none, checked out.
+ * ERROR_FULL, ERROR_BUSY. */
+enum error session_adopt(struct uploads *uploads, struct bytes uuid, struct bytes actor,
+                         struct session **out, struct reason *why) MUST_USE;
 /* ERROR_UPLOAD_UNKNOWN: no such uuid, or of another repository or actor. ERROR_BUSY. */
 enum error session_checkout(struct uploads *uploads, struct bytes uuid, struct bytes repository,
                             struct bytes actor, struct session **out, struct reason *why) MUST_USE;
