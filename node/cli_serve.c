@@ -1,6 +1,7 @@
 #include "node/cli.h"
 
 #include "node/config.h"
+#include "node/node.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,10 +17,12 @@ static const char *const usage =
     "  --open                anonymous callers may do everything\n"
     "  --workers N           threads that serve clients (default: cores - 1)\n"
     "  --log-level LEVEL     debug, info, warn or error\n"
+    "  --init                an empty data directory becomes a one-node registry\n"
     "  --check               read the configuration, say what is wrong, do not start\n"
     "\n"
-    "Without a configuration and without a data directory it makes a one-node registry in\n"
-    "./caisson-data, on loopback, open to whoever can reach it there.\n"
+    "Without --config and --data-dir it makes a one-node registry in ./caisson-data, prints the\n"
+    "admin's password once, and lets anonymous callers do everything, since only this machine can\n"
+    "reach it; with a --listen that others can reach, they have to log in.\n"
     "\n"
     "Examples:\n"
     "  caisson serve\n"
@@ -28,12 +31,18 @@ static const char *const usage =
 
 struct serve_options {
     const char *config, *data_dir, *listen, *workers, *log_level;
-    bool open, check;
+    bool open, init, check;
 };
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
+}
 
 static enum error apply_options(struct config *config, const struct serve_options *options,
                                 struct reason *why)
 {
+    bool is_bare;
     const struct {
         const char *key, *value;
     } pairs[] = {{"listen", options->listen},
@@ -53,19 +62,24 @@ static enum error apply_options(struct config *config, const struct serve_option
         }
         memcpy(config->data_dir, options->data_dir, strlen(options->data_dir) + 1);
     }
-    config->open |= options->open;
-    config->is_implicit = options->config == NULL && options->data_dir == NULL;
+    is_bare = options->config == NULL && options->data_dir == NULL;
+    config->open |= options->open || (is_bare && is_loopback(config->listen));
+    config->may_init = is_bare || options->init;
     return config_check(config, why);
 }
 
 static int run_serve(int argc, char **argv)
 {
     struct serve_options given = {0};
-    const struct cli_option options[] = {
-        {"--config", CLI_TEXT, &given.config},       {"--data-dir", CLI_TEXT, &given.data_dir},
-        {"--listen", CLI_TEXT, &given.listen},       {"--workers", CLI_TEXT, &given.workers},
-        {"--log-level", CLI_TEXT, &given.log_level}, {"--open", CLI_FLAG, &given.open},
-        {"--check", CLI_FLAG, &given.check},         {0}};
+    const struct cli_option options[] = {{"--config", CLI_TEXT, &given.config},
+                                         {"--data-dir", CLI_TEXT, &given.data_dir},
+                                         {"--listen", CLI_TEXT, &given.listen},
+                                         {"--workers", CLI_TEXT, &given.workers},
+                                         {"--log-level", CLI_TEXT, &given.log_level},
+                                         {"--open", CLI_FLAG, &given.open},
+                                         {"--init", CLI_FLAG, &given.init},
+                                         {"--check", CLI_FLAG, &given.check},
+                                         {0}};
     const struct cli_option *const tables[] = {options, NULL};
     struct config config;
     struct reason why = {""};
@@ -89,7 +103,7 @@ static int run_serve(int argc, char **argv)
         printf("The configuration is good.\n");
         return CLI_OK;
     }
-    return cli_fail(CLI_FAILED, "the node is not in this build yet; --check works");
+    return node_run(&config);
 }
 
 const struct cli_command cli_serve_commands[] = {

@@ -33,7 +33,8 @@ struct config {
     unsigned snapshot_threshold;
     enum log_level log_level;
     uint64_t free_space_mark; /* Bytes; below it uploads are refused. Default 1 GiB. */
-    bool is_implicit;         /* Neither a file nor a data directory was named. */
+    bool may_init; /* An empty data directory becomes a cluster of one (never from a file: a disk
+                      that was not mounted must not turn into a new registry). */
 };
 
 /* All defaults. */
