@@ -45,7 +45,8 @@ enum error catalog_restore(struct catalog *catalog, uint64_t index,
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-/* A consistent view of now; end it soon (pages it sees cannot be reused meanwhile). */
+/* A consistent view of now; end it soon (pages it sees cannot be reused meanwhile). At most 1,024
+ * at a time. */
 void catalog_read(struct catalog *catalog, struct catalog_txn *txn);
 void catalog_done(struct catalog_txn *txn);
 
@@ -101,8 +102,9 @@ struct tag_record {
     struct bytes actor;
 };
 
-/* How a repository may be written. The first rule whose pattern matches, in order of the rules'
- * ids. */
+/* How a repository may be written. Of the rules whose pattern matches, ordered by pipeline and then
+ * as catalog_set_rules() got them, the first that is promotion-only, else the first: where two
+ * pipelines overlap, the strict one holds. */
 enum write_mode { WRITE_OPEN, WRITE_PROMOTION_ONLY };
 
 struct write_rule {
@@ -110,6 +112,9 @@ struct write_rule {
     struct bytes pipeline, stage; /* Who set it; empty for the default (open). */
 };
 
+/* These answer ERROR_REPOSITORY_UNKNOWN when there is no such repository (names out of the grammar
+ * included), else ERROR_MANIFEST_UNKNOWN or ERROR_BLOB_UNKNOWN. A repository exists once content
+ * was committed, mounted or put into it. */
 enum error catalog_repository_exists(struct catalog_txn *txn, struct bytes repository) MUST_USE;
 enum error catalog_tag(struct catalog_txn *txn, struct bytes repository, struct bytes tag,
                        struct tag_record *out) MUST_USE;
@@ -121,10 +126,26 @@ bool manifest_references(const struct manifest_record *manifest,
 /* Content of any kind by digest, whichever repository. */
 enum error catalog_blob(struct catalog_txn *txn, const struct digest *digest,
                         struct blob_record *out) MUST_USE;
-/* OK when repository links the blob, ERROR_BLOB_UNKNOWN otherwise. */
+/* OK when repository links the blob. Manifests are not linked: see catalog_manifest(). */
 enum error catalog_link(struct catalog_txn *txn, struct bytes repository,
                         const struct digest *digest) MUST_USE;
 void catalog_write_rule(struct catalog_txn *txn, struct bytes repository, struct write_rule *out);
+
+/* The history of a tag, kept for ever: one interval for each digest that it pointed at, oldest
+ * first. */
+struct tag_interval {
+    struct digest digest;
+    uint64_t from_index, from_ms;
+    struct bytes from_actor, from_promotion; /* from_promotion: empty when it was a push. */
+    uint64_t to_index, to_ms;                /* 0: it still does. */
+    struct bytes to_actor, to_promotion;     /* Who moved or deleted it. */
+};
+
+typedef bool (*catalog_visit_interval)(void *data, struct bytes tag,
+                                       const struct tag_interval *interval);
+/* Of one tag, or of all tags of the repository in order of their names (tag empty). */
+void catalog_tag_intervals(struct catalog_txn *txn, struct bytes repository, struct bytes tag,
+                           catalog_visit_interval visit, void *data);
 
 /* Names after last (exclusive, empty: from the start), bytewise order, while visit returns true. */
 typedef bool (*catalog_visit_name)(void *data, struct bytes name);
@@ -132,11 +153,40 @@ void catalog_tags(struct catalog_txn *txn, struct bytes repository, struct bytes
                   catalog_visit_name visit, void *data);
 void catalog_repositories(struct catalog_txn *txn, struct bytes last, catalog_visit_name visit,
                           void *data);
+/* Tags of repository that point at the manifest. */
+void catalog_tags_of(struct catalog_txn *txn, struct bytes repository, const struct digest *digest,
+                     catalog_visit_name visit, void *data);
 /* Manifests in repository whose subject is the digest. */
 typedef bool (*catalog_visit_manifest)(void *data, const struct digest *digest,
                                        const struct manifest_record *manifest);
 void catalog_referrers(struct catalog_txn *txn, struct bytes repository,
                        const struct digest *subject, catalog_visit_manifest visit, void *data);
+
+/* --- replication -----------------------------------------------------------------------------
+ */
+
+/* Content that the node does not hold, in an order of its own; resumes after *cursor (size 0: from
+ * the start) and leaves it at the last one visited. Costs one seek for each distinct set of holders
+ * and then what is visited, however many blobs there are. */
+typedef bool (*catalog_visit_blob)(void *data, const struct digest *digest);
+void catalog_blobs_missing(struct catalog_txn *txn, uint64_t node, struct table_key *cursor,
+                           catalog_visit_blob visit, void *data);
+
+struct replication_count {
+    uint64_t blobs;            /* Content of all kinds. */
+    uint64_t under_replicated; /* On fewer than copies members (or than there are members). */
+    uint64_t lost;             /* On no member. */
+};
+
+/* Cheap: one step for each distinct set of holders. */
+void catalog_count_replication(struct catalog_txn *txn, unsigned copies,
+                               struct replication_count *out);
+/* True when the holder is a member of now: ids of those that left stay in records until these
+ * change, and do not count. */
+bool catalog_holder_is_live(struct catalog_txn *txn, uint64_t node);
+/* The holders of a record that are members of now, in ascending order. */
+size_t catalog_live_holders(struct catalog_txn *txn, const struct blob_record *blob,
+                            uint64_t out[HOLDERS_MAX]);
 
 /* Glob of repository names: '*' matches within one path component, '**' across them, the rest
  * itself. */
@@ -158,7 +208,9 @@ struct user_record {
 
 enum error catalog_user(struct catalog_txn *txn, struct bytes name,
                         struct user_record *out) MUST_USE;
-/* Union of the actions that the user's bindings grant on repository (admin grants all). */
+/* Union of the actions that the user's bindings grant on repository (admin grants all). With an
+ * empty repository: what they grant on the cluster itself, which takes a glob that matches the
+ * empty name, as "**" does. */
 unsigned user_actions(const struct user_record *user, struct bytes repository);
 
 /* --- members --------------------------------------------------------------------------------- */
@@ -169,6 +221,8 @@ struct member_record {
     struct bytes raft_address, data_address, client_address; /* "host:port" each. */
     uint64_t joined_index;                                   /* Order of joining. */
 };
+
+#define MEMBERS_MAX 16
 
 typedef bool (*catalog_visit_member)(void *data, const struct member_record *member);
 /* In the order in which they joined. */
@@ -243,8 +297,10 @@ extern const size_t catalog_commands_n;
 /* --- for promotion/, inside its own apply ------------------------------------------------------
  */
 
-/* Link content that is in the registry into a repository, whatever its write rule says. Idempotent.
- */
+/* Link content into a repository, whatever its write rule says. Idempotent. Content that the
+ * registry does not have (foreign layers, what a sparse manifest lacks) is passed over: that a
+ * closure is complete is promotion/'s to check. catalog_force_manifest() does not link what the
+ * manifest refers to; catalog_force_tag() needs the manifest to be in the repository. */
 void catalog_force_link(struct catalog_txn *txn, struct bytes repository,
                         const struct digest *digest, uint64_t time_ms);
 void catalog_force_manifest(struct catalog_txn *txn, struct bytes repository,

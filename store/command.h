@@ -51,6 +51,8 @@ struct command_context {
     uint64_t index;
     uint64_t time_ms; /* Strictly increasing from command to command. */
     struct bytes actor;
+    struct bytes promotion; /* Id of the promotion that acts, for the history of tags; else empty:
+                               promotion/ sets it in a copy. */
 };
 
 /* What it answers: set error and text with outcome_fail(); append one msgpack value to body for
@@ -61,12 +63,15 @@ struct outcome {
     struct buffer body;
 };
 
+/* Also takes back every change that the command has made so far (at its end, see catalog_apply()).
+ */
 enum error outcome_fail(struct outcome *outcome, enum error error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* A row: decodes the body and changes tables through context->txn. Pure: no clock, no randomness,
- * no I/O. On an error nothing may have been changed: check first, then write. A body that does not
- * decode is ERROR_INVALID (the proposer was checked before; a peer of ours never sends one). */
+ * no I/O. An outcome with an error changes nothing: whatever was written before is undone, so that
+ * a rule that is broken late cannot leave half of a command behind. A body that does not decode is
+ * ERROR_INVALID (the proposer was checked before; a peer of ours never sends one). */
 struct command_row {
     enum command_kind kind;
     const char *name;

@@ -13,8 +13,9 @@
  * SHA-256(table, key, value). It depends on the content alone, not on the way there, so that nodes
  * at the same index must agree and a full count can check it. */
 
-/* Name of each table, in the file and in snapshots: append only, never rename. hashed: part of the
- * state hash (all but what is allowed to differ between nodes). */
+/* Name of each table, in the file and in snapshots: append only, never rename. All of them are part
+ * of the state hash; the one record that may differ between nodes (the hash itself, and how far
+ * this node has applied) is kept in an LMDB table of its own that has no name here. */
 #define TABLE_LIST(X)                                                                              \
     X(TABLE_META, "meta")                                                                          \
     X(TABLE_COMMANDS, "commands")                                                                  \
@@ -34,7 +35,12 @@
     X(TABLE_PIPELINES, "pipelines")                                                                \
     X(TABLE_PROMOTIONS, "promotions")                                                              \
     X(TABLE_PROMOTION_KEYS, "promotion-keys")                                                      \
-    X(TABLE_AUDIT, "audit")
+    X(TABLE_AUDIT, "audit")                                                                        \
+    X(TABLE_REFERENCE_COUNTS, "reference-counts")                                                  \
+    X(TABLE_HOLDER_SETS, "holder-sets")                                                            \
+    X(TABLE_BLOBS_BY_HOLDERS, "blobs-by-holders")                                                  \
+    X(TABLE_TAGS_BY_DIGEST, "tags-by-digest")                                                      \
+    X(TABLE_RETIRED_MEMBERS, "retired-members")
 
 enum table {
 #define X(id, name) id,
@@ -52,13 +58,15 @@ struct catalog;
 struct catalog_txn {
     /* Private. */
     struct catalog *catalog;
+    struct environment *environment;
     void *mdb;
     bool is_write;
     uint64_t hash[4];
 };
 
-/* Keys are parts joined by a NUL, so that all keys of a repository stand together: parts must hold
- * no NUL but the last. Digests go in packed form as the last part. */
+/* Keys are parts joined by a NUL, so that all keys of a repository stand together. A part whose
+ * length the reader cannot know (names) must hold no NUL unless it is the last; digests (packed)
+ * and numbers have known lengths. Too long a key is the caller's bug: check lengths first. */
 struct table_key {
     size_t size;
     uint8_t data[TABLE_KEY_MAX];
@@ -75,6 +83,7 @@ struct bytes table_key_view(const struct table_key *key);
  * change. */
 enum error table_get(struct catalog_txn *txn, enum table table, struct bytes key,
                      struct bytes *value) MUST_USE;
+/* key and value may be borrowed from this very transaction. */
 void table_put(struct catalog_txn *txn, enum table table, struct bytes key, struct bytes value);
 /* ERROR_NOT_FOUND when there was none. */
 enum error table_delete(struct catalog_txn *txn, enum table table, struct bytes key);
