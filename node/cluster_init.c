@@ -53,7 +53,7 @@ static void pack_create(const struct cluster_init *init, struct bytes ca_key,
     uint8_t salt[16], hash[32];
 
     random_bytes(salt, sizeof salt);
-    password_hash(bytes_of_string(password), salt, hash);
+    CHECK(password_hash(bytes_of_string(password), salt, hash) == OK);
     admin.salt = bytes_of(salt, sizeof salt);
     admin.hash = bytes_of(hash, sizeof hash);
     pack_array(bindings, 1);
@@ -139,6 +139,8 @@ enum error cluster_init(struct cluster_init *init, struct reason *why)
     enum error error;
 
     PRE(identity->name[0] != '\0' && identity->raft_address[0] != '\0');
+    PRE(init->admin_password == NULL ||
+        (init->admin_password[0] != '\0' && strlen(init->admin_password) <= PASSWORD_SIZE_MAX));
     init->password[0] = '\0';
     init->token[0] = '\0';
     random_hex(identity->cluster, 16);

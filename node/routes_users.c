@@ -16,7 +16,7 @@
  * node. */
 
 #define PASSWORD_LEAST 8
-#define PASSWORD_MOST  1024
+#define PASSWORD_MOST  PASSWORD_SIZE_MAX
 #define BINDINGS_SIZE  (32u * 1024)
 
 struct user_change {
@@ -104,7 +104,7 @@ static void hash_work(uv_work_t *work)
 {
     struct user_change *change = work->data;
 
-    password_hash(bytes_of_string(change->password), change->salt, change->hash);
+    CHECK(password_hash(bytes_of_string(change->password), change->salt, change->hash) == OK);
     wipe_password(change);
 }
 
