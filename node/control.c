@@ -167,6 +167,7 @@ static void propose_answer(struct task *task)
     struct buffer bytes = request->bytes;
     struct command_result result = {.error = OK};
 
+    request->worker->control_pending--;
     if (request->status == OK) {
         request->status = command_result_read(buffer_view(&bytes), &result);
     }
@@ -214,6 +215,7 @@ void control_propose(struct worker *worker, struct control_propose *request, con
     PRE(request->bytes.limit > 0 && cb != NULL);
     request->worker = worker;
     request->cb = cb;
+    worker->control_pending++;
     if (buffer_status(&request->bytes) != OK) {
         propose_post_back(request, ERROR_TOO_LARGE);
         return;
@@ -229,6 +231,7 @@ static void read_answer(struct task *task)
 {
     struct control_read *request = container_of(task, struct control_read, task);
 
+    request->worker->control_pending--;
     request->cb(request, request->status);
 }
 
@@ -270,6 +273,7 @@ static void read_start(struct worker *worker, struct control_read *request, uint
     request->worker = worker;
     request->min_index = min_index;
     request->cb = cb;
+    worker->control_pending++;
     request->task.run = read_run;
     mailbox_post(&worker->control->mailbox, &request->task);
 }
@@ -293,6 +297,7 @@ static void transfer_answer(struct task *task)
 {
     struct control_transfer *request = container_of(task, struct control_transfer, task);
 
+    request->worker->control_pending--;
     request->cb(request, request->status);
 }
 
@@ -315,6 +320,7 @@ void control_transfer(struct worker *worker, struct control_transfer *request, u
     request->worker = worker;
     request->member = member;
     request->cb = cb;
+    worker->control_pending++;
     request->task.run = transfer_run;
     mailbox_post(&worker->control->mailbox, &request->task);
 }

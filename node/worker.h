@@ -15,10 +15,12 @@ struct node;    /* The running program: node/node.h. */
 struct control; /* The control thread's door: node/control.h. */
 struct peers;   /* Outgoing requests to other nodes on this worker's loop: node/peers.h. */
 struct uploads; /* Upload sessions of this node: node/uploads.h. */
-struct repair;  /* Catching up on missing content: node/repair.h. */
+struct repair;  /* Catching up, one per node: node/repair.h. */
 struct access_cache;
+struct http_listener;
 
 struct worker {
+    /* Borrowed by handlers. */
     uv_loop_t loop;
     struct mailbox mailbox;
     unsigned number;
@@ -28,8 +30,38 @@ struct worker {
     struct blob_store *blobs;
     struct peers *peers;
     struct uploads *uploads;
-    struct repair *repair; /* The node's one; its functions for other threads say so. */
+    struct repair *repair;
     struct access_cache *access;
+    unsigned
+        control_pending; /* Requests that the control thread has not answered (node/control.c). */
+    /* Private. */
+    uv_thread_t thread;
+    struct task task;
+    uv_timer_t settle_timer;
+    unsigned closing;
+    struct http_listener *clients, *internal;
+    void (*done_cb)(struct worker *worker); /* On the worker's thread. */
 };
+
+struct http_listener_options;
+struct peers_options;
+
+/* The loop and the mailbox, so that others can put handles on it. */
+void worker_init(struct worker *worker, unsigned number);
+/* The rest, before the thread starts: peers and the two listeners (where, TLS and routes are the
+ * caller's, worker and loop are filled in here). The fields that handlers borrow were set before.
+ */
+enum error worker_open(struct worker *worker, const struct peers_options *peers,
+                       struct http_listener_options *clients,
+                       struct http_listener_options *internal, struct reason *why) MUST_USE;
+/* Run the loop on a thread of its own until worker_close() is done. */
+void worker_start(struct worker *worker);
+/* From another thread, one after the other. drain: take no new connections, let requests finish (at
+ * most drain_ms). close: end peers and the loop. done_cb runs on the worker's thread when the step
+ * is complete. */
+void worker_drain(struct worker *worker, void (*done_cb)(struct worker *worker));
+void worker_close(struct worker *worker, void (*done_cb)(struct worker *worker));
+/* Wait for the thread and free what is left. */
+void worker_join(struct worker *worker);
 
 #endif

@@ -1,0 +1,271 @@
+#include "node/cluster_view.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "node/control.h"
+#include "node/node.h"
+#include "node/replicate.h"
+#include "node/worker.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* A leader's follower this many entries behind would hold up the cluster if another member went. */
+#define LAG_MAX 10000
+
+/* --- taking the view ---------------------------------------------------------------------------
+ */
+
+static const struct member_status *log_member(const struct cluster_view *view, uint64_t id)
+{
+    size_t i;
+
+    for (i = 0; i < view->log.n_members; i++) {
+        if (view->log.members[i].member.id == id) {
+            return &view->log.members[i];
+        }
+    }
+    return NULL;
+}
+
+static void copy_text(char *out, size_t size, struct bytes text)
+{
+    snprintf(out, size, BYTES_FMT, BYTES_ARG(text));
+}
+
+static bool view_member(void *data, const struct member_record *record)
+{
+    struct cluster_view *view = data;
+    struct member_view *member = &view->members[view->n_members];
+    const struct member_status *in_log = log_member(view, record->id);
+
+    if (view->n_members == CONSENSUS_MEMBERS_MAX) {
+        return false;
+    }
+    *member = (struct member_view){.id = record->id};
+    copy_text(member->name, sizeof member->name, record->name);
+    copy_text(member->client_address, sizeof member->client_address, record->client_address);
+    member->role = record->id == view->log.leader                   ? "leader"
+                   : in_log != NULL && in_log->role == MEMBER_VOTER ? "follower"
+                                                                    : "learner";
+    member->reachable = record->id == view->log.id || (in_log != NULL && in_log->connected);
+    member->match_index = in_log != NULL ? in_log->match_index : 0;
+    member->round_trip_us = in_log != NULL ? in_log->round_trip_us : 0;
+    if (record->id == view->log.id) {
+        member->match_index = view->log.last_index;
+    }
+    view->n_members++;
+    return true;
+}
+
+/* Resident set in bytes, 0 when the kernel does not tell. */
+static uint64_t resident_bytes(void)
+{
+    unsigned long size = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%lu %lu", &size, &resident) != 2) {
+        resident = 0;
+    }
+    fclose(file);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void cluster_view_take(struct worker *worker, struct cluster_view *view)
+{
+    struct replication_count replication;
+    struct catalog_txn txn;
+
+    *view = (struct cluster_view){.n_members = 0};
+    control_status(worker->control, &view->log);
+    snprintf(view->cluster, sizeof view->cluster, "%s", node_cluster(worker->node));
+    snprintf(view->node_name, sizeof view->node_name, "%s", node_name(worker->node));
+    view->uptime_ms = clock_monotonic_ms() - node_started_ms(worker->node);
+    view->resident_bytes = resident_bytes();
+    blob_store_space(worker->blobs, &view->space);
+    catalog_read(worker->catalog, &txn);
+    view->catalog_index = catalog_txn_index(&txn);
+    catalog_txn_hash(&txn, view->state_hash);
+    catalog_members(&txn, view_member, view);
+    view->copies = view->n_members < COPIES_DEFAULT ? view->n_members : COPIES_DEFAULT;
+    catalog_count_replication(&txn, (unsigned)view->copies, &replication);
+    view->under_replicated = replication.under_replicated;
+    catalog_done(&txn);
+    cluster_view_judge(view);
+}
+
+/* --- the verdict ---------------------------------------------------------------------------------
+ */
+
+static bool judge_members(struct cluster_view *view, unsigned *voters)
+{
+    size_t i;
+
+    *voters = 0;
+    for (i = 0; i < view->n_members; i++) {
+        const struct member_view *member = &view->members[i];
+
+        if (strcmp(member->role, "learner") == 0) {
+            snprintf(view->can_lose_why, sizeof view->can_lose_why,
+                     "%s is still catching up (learner)", member->name);
+            return false;
+        }
+        if (!member->reachable) {
+            snprintf(view->can_lose_why, sizeof view->can_lose_why, "%s is not reachable",
+                     member->name);
+            return false;
+        }
+        if (view->log.role == ROLE_LEADER && member->match_index + LAG_MAX < view->log.last_index) {
+            snprintf(view->can_lose_why, sizeof view->can_lose_why,
+                     "%s is %" PRIu64 " log entries behind", member->name,
+                     view->log.last_index - member->match_index);
+            return false;
+        }
+        (*voters)++;
+    }
+    return true;
+}
+
+void cluster_view_judge(struct cluster_view *view)
+{
+    unsigned voters;
+
+    view->can_lose_a_node = false;
+    if (!view->log.has_quorum) {
+        snprintf(view->can_lose_why, sizeof view->can_lose_why, "no quorum now");
+        return;
+    }
+    if (!judge_members(view, &voters)) {
+        return;
+    }
+    if (voters < 3) {
+        snprintf(view->can_lose_why, sizeof view->can_lose_why,
+                 "%u voting member%s: losing one leaves no quorum; three or more are needed",
+                 voters, voters == 1 ? "" : "s");
+        return;
+    }
+    if (view->under_replicated > 0) {
+        snprintf(view->can_lose_why, sizeof view->can_lose_why,
+                 "%" PRIu64 " blobs have fewer than %" PRIu64 " copies", view->under_replicated,
+                 view->copies);
+        return;
+    }
+    view->can_lose_a_node = true;
+    snprintf(view->can_lose_why, sizeof view->can_lose_why,
+             "all %u voters reachable, every blob on %" PRIu64 " nodes", voters, view->copies);
+}
+
+/* --- JSON
+ * ------------------------------------------------------------------------------------------ */
+
+static json_t *json_id(uint64_t id)
+{
+    return id == 0 ? json_null() : json_sprintf("%016" PRIx64, id);
+}
+
+static json_t *member_json(const struct cluster_view *view, const struct member_view *member)
+{
+    json_t *object = json_pack("{s:o, s:s, s:s, s:s, s:b}", "id", json_id(member->id), "name",
+                               member->name, "role", member->role, "url", member->client_address,
+                               "reachable", (int)member->reachable);
+
+    if (view->log.role == ROLE_LEADER || member->id == view->log.id) {
+        json_object_set_new(object, "stored_index", json_integer((json_int_t)member->match_index));
+    }
+    if (member->round_trip_us > 0) {
+        json_object_set_new(object, "round_trip_us",
+                            json_integer((json_int_t)member->round_trip_us));
+    }
+    return object;
+}
+
+static json_t *node_json(const struct cluster_view *view)
+{
+    return json_pack(
+        "{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id",
+        json_id(view->log.id), "name", view->node_name, "role", consensus_role_name(view->log.role),
+        "last_index", (json_int_t)view->log.last_index, "commit_index",
+        (json_int_t)view->log.commit_index, "applied_index", (json_int_t)view->catalog_index,
+        "snapshot_index", (json_int_t)view->log.snapshot_index, "state_hash", view->state_hash,
+        "log_bytes", (json_int_t)view->log.log_bytes, "snapshot_bytes",
+        (json_int_t)view->log.snapshot_bytes, "fsync_p50_us", (json_int_t)view->log.fsync_p50_us,
+        "fsync_p99_us", (json_int_t)view->log.fsync_p99_us, "free_bytes",
+        (json_int_t)view->space.free_bytes, "total_bytes", (json_int_t)view->space.total_bytes,
+        "resident_bytes", (json_int_t)view->resident_bytes, "uptime_ms",
+        (json_int_t)view->uptime_ms);
+}
+
+json_t *cluster_view_json(const struct cluster_view *view)
+{
+    json_t *members = json_array();
+    size_t i;
+
+    for (i = 0; i < view->n_members; i++) {
+        json_array_append_new(members, member_json(view, &view->members[i]));
+    }
+    return json_pack("{s:s, s:I, s:o, s:b, s:o, s:I, s:{s:b, s:s}, s:o}", "cluster", view->cluster,
+                     "term", (json_int_t)view->log.term, "leader", json_id(view->log.leader),
+                     "has_quorum", (int)view->log.has_quorum, "members", members,
+                     "under_replicated", (json_int_t)view->under_replicated, "can_lose_a_node",
+                     "yes", (int)view->can_lose_a_node, "why", view->can_lose_why, "node",
+                     node_json(view));
+}
+
+/* --- Prometheus
+ * ------------------------------------------------------------------------------------ */
+
+static void metric(struct buffer *out, const char *name, const char *type, const char *help,
+                   uint64_t value)
+{
+    buffer_print(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", name, help, name, type, name,
+                 value);
+}
+
+void cluster_view_metrics(const struct cluster_view *view, struct buffer *out)
+{
+    const struct consensus_status *log = &view->log;
+
+    metric(out, "caisson_raft_is_leader", "gauge", "1 on the leader.", log->role == ROLE_LEADER);
+    metric(out, "caisson_raft_has_quorum", "gauge",
+           "1 while this node is in contact with a majority.", log->has_quorum);
+    metric(out, "caisson_raft_term", "gauge", "Current term.", log->term);
+    metric(out, "caisson_raft_last_index", "gauge", "Index of the last entry in this node's log.",
+           log->last_index);
+    metric(out, "caisson_raft_commit_index", "gauge", "Highest index known to be committed.",
+           log->commit_index);
+    metric(out, "caisson_raft_applied_index", "gauge", "Highest index in this node's catalog.",
+           view->catalog_index);
+    metric(out, "caisson_raft_snapshot_index", "gauge", "Index of the newest snapshot.",
+           log->snapshot_index);
+    metric(out, "caisson_raft_elections_total", "counter", "Elections that this node started.",
+           log->elections);
+    metric(out, "caisson_raft_log_bytes", "gauge", "Bytes of log segments.", log->log_bytes);
+    metric(out, "caisson_raft_snapshot_bytes", "gauge", "Bytes of the newest snapshot.",
+           log->snapshot_bytes);
+    metric(out, "caisson_raft_fsync_p50_microseconds", "gauge",
+           "Median of the last 1,024 log syncs.", log->fsync_p50_us);
+    metric(out, "caisson_raft_fsync_p99_microseconds", "gauge", "99th percentile of them.",
+           log->fsync_p99_us);
+    metric(out, "caisson_raft_guard_held_total", "counter", "Results held by the guard's gate.",
+           log->guard_held);
+    metric(out, "caisson_raft_guard_clamped_acks_total", "counter",
+           "Acknowledgements cut by the guard.", log->guard_clamped_acks);
+    metric(out, "caisson_raft_guard_clamped_commits_total", "counter",
+           "Commit indexes cut by the guard.", log->guard_clamped_commits);
+    metric(out, "caisson_members", "gauge", "Members of the cluster.", view->n_members);
+    metric(out, "caisson_underreplicated_blobs", "gauge",
+           "Blobs with fewer copies than they should have.", view->under_replicated);
+    metric(out, "caisson_can_lose_a_node", "gauge", "1 when any one node may go now.",
+           view->can_lose_a_node);
+    metric(out, "caisson_disk_free_bytes", "gauge", "Free bytes where blobs are kept.",
+           view->space.free_bytes);
+    metric(out, "caisson_disk_total_bytes", "gauge", "Size of that file system.",
+           view->space.total_bytes);
+    metric(out, "process_resident_memory_bytes", "gauge", "Resident memory.", view->resident_bytes);
+    metric(out, "caisson_uptime_milliseconds", "gauge", "Since this process started.",
+           view->uptime_ms);
+}
