@@ -103,6 +103,7 @@ struct proposal {
     struct buffer command;
     uint64_t number;
     uint64_t deadline_ms;
+    uint64_t sent_ms;
     unsigned attempts;
     int state;
     void (*cb)(struct proposal *proposal, enum error status, uint64_t index, struct bytes result);
