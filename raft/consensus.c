@@ -503,9 +503,9 @@ void consensus_stop(struct consensus *consensus, void (*closed_cb)(void *data), 
     consensus->closed_data = data;
     consensus->life = LIFE_HANDOVER;
     consensus->stop_at_ms = core_now(consensus) + consensus->election_timeout_ms;
-    if (is_running && consensus->raft.state == RAFT_LEADER && core_voters(consensus) > 1) {
-        /* Not possible: the others elect. */
-        (void)membership_transfer(consensus, 0, &why);
+    if (is_running && consensus->raft.state == RAFT_LEADER && core_voters(consensus) > 1 &&
+        membership_transfer(consensus, 0, &why) != OK) {
+        LOG_WARN("stopping as leader: %s", why.text);
     }
     proposals_fail(consensus, ERROR_CANCELED);
     reads_fail(consensus, ERROR_CANCELED);

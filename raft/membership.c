@@ -262,7 +262,9 @@ void membership_tick(struct consensus *consensus)
     if (consensus->is_low_space && core_leads(consensus) && core_voters(consensus) > 1) {
         struct reason why;
 
-        (void)membership_transfer(consensus, 0, &why);
+        refuse(consensus, membership_transfer(consensus, 0, &why) != OK
+                              ? "there is nobody to take over from a leader without space"
+                              : NULL);
         return;
     }
     if (core_leads(consensus) && membership->n_wanted > 0 && membership->change == NULL &&

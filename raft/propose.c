@@ -450,8 +450,6 @@ void proposals_again(struct consensus *consensus)
 
 void proposals_fail(struct consensus *consensus, enum error status)
 {
-    struct proposals *proposals = &consensus->proposals;
-
     proposals_again(consensus);
     refuse_queued(consensus, status);
     expire_batches(consensus, UINT64_MAX, status);
