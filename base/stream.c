@@ -334,21 +334,10 @@ static void step_tls(struct stream *stream, struct bytes in)
     deliver(stream);
 }
 
-/* A TLS ClientHello on a port that does not speak it. */
-static bool looks_like_tls(struct stream *stream, struct bytes bytes)
-{
-    bool first = !stream->first_bytes_seen && !stream->connected_by_us;
-
-    stream->first_bytes_seen = true;
-    return first && bytes.data[0] == 0x16 && (bytes.size < 2 || bytes.data[1] == 0x03);
-}
-
 static void take(struct stream *stream, struct bytes bytes)
 {
     if (stream->tls != NULL) {
         step_tls(stream, bytes);
-    } else if (looks_like_tls(stream, bytes)) {
-        fail_with(stream, ERROR_INVALID, "the other side speaks TLS, this port does not");
     } else {
         stream->events->received(stream, bytes);
     }

@@ -54,7 +54,6 @@ struct stream {
     bool ended_told; /* ...and the owner knows. */
     bool shutting_down;
     bool connected_by_us;
-    bool first_bytes_seen;
     enum error error;
     char error_text[160];
     unsigned open_handles;

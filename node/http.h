@@ -49,10 +49,10 @@ enum access {
 };
 
 /* A row of a route table; use it for every row: access 0 does not compile. */
-#define ROUTE(methods, pattern, access, handler)                                                   \
+#define ROUTE(methods, pattern, class, handler)                                                    \
     {                                                                                              \
-        (methods), (pattern),                                                                      \
-            (enum access)((access) + 0 * (int)sizeof(char[(access) != 0 ? 1 : -1])), (handler)     \
+        (methods), (pattern), (enum access)((class) + 0 * (int)sizeof(char[(class) ? 1 : -1])),    \
+            (handler)                                                                              \
     }
 
 /* Path patterns: literal components, {name} a repository name (one or more components, matched from
@@ -162,7 +162,7 @@ struct http_listener_options {
     const char *address;
     struct tls_context *tls;
     bool is_internal;
-    const struct route *const *routes; /* Several tables, NULL at the end. */
+    const struct route *const *routes; /* Several tables, NULL at the end; kept, not copied. */
     size_t connections_max;            /* Of this listener (10,000); more are closed at once. */
     uint64_t header_ms;                /* For a whole head (15 s). */
     uint64_t idle_ms;                  /* Between two requests (75 s). */

@@ -27,7 +27,7 @@ struct exchange *exchange_create(struct connection *connection)
     identity_clear(&exchange->identity);
     random_hex(exchange->request_id, 8);
     buffer_init(&exchange->headers, RESPONSE_MAX);
-    buffer_init(&exchange->body, 0);
+    buffer_init(&exchange->body, 1); /* The real limit comes with exchange_read_body(). */
     return exchange;
 }
 

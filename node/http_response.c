@@ -15,6 +15,7 @@
  * has; an answer that comes after the client is gone, or after another one, is dropped. */
 
 #define VALUE_MAX 16384
+#define JSON_MAX  (STREAM_QUEUE_MAX / 2)
 
 static bool is_v2(const struct exchange *exchange)
 {
@@ -144,10 +145,14 @@ void exchange_answer_json(struct exchange *exchange, unsigned status, json_t *va
     struct buffer body;
 
     PRE(value_taken != NULL);
-    buffer_init(&body, SIZE_MAX);
+    buffer_init(&body, JSON_MAX);
     json_write(&body, value_taken);
     json_decref(value_taken);
-    exchange_answer(exchange, status, "application/json", buffer_view(&body));
+    if (buffer_status(&body) == OK) {
+        exchange_answer(exchange, status, "application/json", buffer_view(&body));
+    } else {
+        exchange_fail_as(exchange, 500, "UNKNOWN", NULL, "the answer is too large for one page");
+    }
     buffer_release(&body);
 }
 

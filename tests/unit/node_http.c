@@ -1,0 +1,655 @@
+#include "base/memory.h"
+#include "tests/lib/http_server.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+
+#define FILE_SIZE (3u * 1024 * 1024 + 17)
+
+static struct http_server server;
+static atomic_int sink_ended; /* 1 + the last status of a sink's end. */
+static int file_fd;
+
+/* --- handlers ----------------------------------------------------------------------------------
+ */
+
+static void hello(struct exchange *exchange)
+{
+    exchange_answer(exchange, 200, "text/plain", BYTES_LITERAL("hello"));
+}
+
+static void echo_body(struct exchange *exchange, struct bytes body)
+{
+    exchange_answer(exchange, 200, "text/plain", body);
+}
+
+static void echo(struct exchange *exchange)
+{
+    exchange_read_body(exchange, 65536, echo_body);
+}
+
+struct counter {
+    size_t n;
+    unsigned n_pauses;
+    uv_timer_t timer;
+};
+
+static void count_resume(uv_timer_t *timer)
+{
+    exchange_resume_body(timer->data);
+}
+
+static void count_piece(struct exchange *exchange, struct bytes piece)
+{
+    struct counter *counter = exchange_data(exchange);
+
+    assert_false(uv_is_active((uv_handle_t *)&counter->timer));
+    counter->n += piece.size;
+    if (counter->n_pauses++ < 20) {
+        exchange_pause_body(exchange);
+        (void)uv_timer_start(&counter->timer, count_resume, 1, 0);
+    }
+}
+
+static void count_closed(uv_handle_t *handle)
+{
+    exchange_release(handle->data);
+}
+
+static void count_end(struct exchange *exchange, enum error status)
+{
+    struct counter *counter = exchange_data(exchange);
+    char text[32];
+
+    snprintf(text, sizeof text, "%zu", counter->n);
+    if (status == OK) {
+        exchange_answer(exchange, 200, "text/plain", bytes_of_string(text));
+    }
+    atomic_store(&sink_ended, 1 + (int)status);
+    uv_close((uv_handle_t *)&counter->timer, count_closed);
+}
+
+/* Streams the body and pauses after each of the first pieces. */
+static void count(struct exchange *exchange)
+{
+    static const struct exchange_sink sink = {count_piece, count_end};
+    struct counter *counter = memory_zero(sizeof *counter);
+
+    (void)uv_timer_init(&exchange_worker(exchange)->loop, &counter->timer);
+    counter->timer.data = exchange;
+    exchange_set_data(exchange, counter, free);
+    exchange_hold(exchange);
+    exchange_stream_body(exchange, &sink);
+}
+
+static void refuse(struct exchange *exchange)
+{
+    exchange_fail_as(exchange, 403, "DENIED", NULL, "not you");
+}
+
+static void pieces(struct exchange *exchange)
+{
+    exchange_start(exchange, 200, "text/plain", -1);
+    exchange_write(exchange, BYTES_LITERAL("one "));
+    exchange_write(exchange, BYTES_LITERAL("two"));
+    exchange_end(exchange);
+}
+
+static void short_of(struct exchange *exchange)
+{
+    exchange_start(exchange, 200, "text/plain", 10);
+    exchange_write(exchange, BYTES_LITERAL("one "));
+    exchange_end(exchange);
+}
+
+static void file(struct exchange *exchange)
+{
+    exchange_start(exchange, 200, "application/octet-stream", FILE_SIZE);
+    exchange_send_file(exchange, dup(file_fd), 0, FILE_SIZE);
+}
+
+static void name(struct exchange *exchange)
+{
+    struct bytes value;
+
+    (void)exchange_query(exchange, "q", 1, &value);
+    exchange_set_header(exchange, "X-Query", BYTES_FMT, BYTES_ARG(value));
+    exchange_set_header(exchange, "X-Bad", "a\r\nInjected: 1");
+    exchange_answer(exchange, 200, "text/plain", exchange_parameter(exchange, "name"));
+}
+
+static const struct route routes[] = {
+    ROUTE(HTTP_GET_, "/hello", ACCESS_PUBLIC, hello),
+    ROUTE(HTTP_PUT_, "/echo", ACCESS_PUBLIC, echo),
+    ROUTE(HTTP_PUT_, "/count", ACCESS_PUBLIC, count),
+    ROUTE(HTTP_PUT_, "/refuse", ACCESS_PUBLIC, refuse),
+    ROUTE(HTTP_GET_, "/pieces", ACCESS_PUBLIC, pieces),
+    ROUTE(HTTP_GET_, "/short", ACCESS_PUBLIC, short_of),
+    ROUTE(HTTP_GET_, "/file", ACCESS_PUBLIC, file),
+    ROUTE(HTTP_GET_, "/v2/{name}/x", ACCESS_PULL, name),
+    ROUTE(HTTP_GET_, "/admin", ACCESS_PEER, hello),
+    {0},
+};
+
+/* --- helpers -----------------------------------------------------------------------------------
+ */
+
+static struct buffer answer;
+
+static size_t occurrences(const char *text)
+{
+    const char *at = buffer_string(&answer);
+    size_t n = 0;
+
+    while ((at = strstr(at, text)) != NULL) {
+        at++;
+        n++;
+    }
+    return n;
+}
+
+static void talk(const char *request)
+{
+    http_client_talk(&server, bytes_of_string(request), &answer);
+}
+
+static void assert_answer(const char *text)
+{
+    if (strstr(buffer_string(&answer), text) == NULL) {
+        print_error("no \"%s\" in: %.600s\n", text, buffer_string(&answer));
+        fail();
+    }
+}
+
+static void append_repeated(struct buffer *out, const char *text, size_t n)
+{
+    while (n-- > 0) {
+        buffer_append_string(out, text);
+    }
+}
+
+/* --- requests that must be refused -------------------------------------------------------------
+ */
+
+#define H "Host: a\r\n"
+
+static void test_parser__each_smuggling_attempt_is_refused_and_closed(void **state)
+{
+    static const struct bytes corpus[] = {
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Content-Length: 3, 3\r\n\r\nabc"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Content-Length: +3\r\n\r\nabc"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Content-Length: -3\r\n\r\nabc"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Content-Length: 0x3\r\n\r\nabc"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Content-Length:\r\n\r\nabc"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Content-Length: 18446744073709551616\r\n\r\nabc"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding:\x0b"
+                      "chunked\r\n\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "X-A: b\r\n folded\r\n\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\r\n X-A: b\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\nHost: a\n\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\r\nHost: a\nX-A: b\r\n\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "X-A: b\rc\r\n\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "X-A: b\0c\r\n\r\n"),
+        BYTES_LITERAL("GET /hel\0lo HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "X A: b\r\n\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H ": b\r\n\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "no colon\r\n\r\n"),
+        BYTES_LITERAL("GET  /hello HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello  HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1 \r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello\tHTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/2.0\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/0.9\r\n\r\n"),
+        BYTES_LITERAL("GET /hello\r\n\r\n"),
+        BYTES_LITERAL("get /hello HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\r\n\r\n"),
+        BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H H "\r\n"),
+        BYTES_LITERAL("GET http://b/hello HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET hello HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("CONNECT a:80 HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /a/../hello HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /a/%2e%2e/hello HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /a%2fhello HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET //hello HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello/./x HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hel%00lo HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hel%zzlo HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello% HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello?a=%0d%0a HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /hello#a HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("GET /h\xc3\xa9 HTTP/1.1\r\n" H "\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Transfer-Encoding: chunked\r\n\r\n1;ext=1\r\na\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\na\n0\n\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Transfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Transfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                      "Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n0\r\n\r\n"),
+        BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+                      "g\r\na\r\n0\r\n\r\n"),
+        BYTES_LITERAL("\x80\x01\x02garbage\r\n\r\n"),
+        BYTES_LITERAL("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof corpus / sizeof corpus[0]; i++) {
+        /* A smuggled second request must not be answered. */
+        struct buffer request;
+
+        buffer_init(&request, 65536);
+        buffer_append(&request, corpus[i]);
+        buffer_append_string(&request, "GET /hello HTTP/1.1\r\n" H "\r\n");
+        http_client_talk(&server, buffer_view(&request), &answer);
+        buffer_release(&request);
+        if (strncmp(buffer_string(&answer), "HTTP/1.1 400 ", 13) != 0 ||
+            occurrences("\r\nDate: ") != 1 || occurrences("\"errors\":[") != 1 ||
+            occurrences("Connection: close") != 1) {
+            fail_msg("corpus %zu: %s\n%s", i, (const char *)corpus[i].data, buffer_string(&answer));
+        }
+    }
+}
+
+static void test_parser__limits(void **state)
+{
+    struct buffer request;
+
+    (void)state;
+    buffer_init(&request, 1u << 20);
+    buffer_append_string(&request, "GET /hello?");
+    append_repeated(&request, "a", HTTP_TARGET_MAX);
+    buffer_append_string(&request, " HTTP/1.1\r\n" H "\r\n");
+    http_client_talk(&server, buffer_view(&request), &answer);
+    assert_answer("HTTP/1.1 414 ");
+
+    buffer_clear(&request);
+    buffer_append_string(&request, "GET /hello?");
+    append_repeated(&request, "a", HTTP_TARGET_MAX - 8);
+    buffer_append_string(&request, " HTTP/1.1\r\nConnection: close\r\n" H "\r\n");
+    http_client_talk(&server, buffer_view(&request), &answer);
+    assert_answer("HTTP/1.1 200 ");
+
+    buffer_clear(&request);
+    buffer_append_string(&request, "GET /hello HTTP/1.1\r\n" H "X: ");
+    append_repeated(&request, "a", HTTP_HEADERS_MAX);
+    buffer_append_string(&request, "\r\n\r\n");
+    http_client_talk(&server, buffer_view(&request), &answer);
+    assert_answer("HTTP/1.1 431 ");
+
+    buffer_clear(&request);
+    buffer_append_string(&request, "GET /hello HTTP/1.1\r\n" H);
+    append_repeated(&request, "X: a\r\n", HTTP_HEADER_COUNT_MAX);
+    buffer_append_string(&request, "\r\n");
+    http_client_talk(&server, buffer_view(&request), &answer);
+    assert_answer("HTTP/1.1 431 ");
+
+    /* Without an end in sight: refused as soon as it is certain. */
+    buffer_clear(&request);
+    buffer_append_string(&request, "GET /hello HTTP/1.1\r\n" H "X: ");
+    append_repeated(&request, "a", HTTP_HEADERS_MAX + 100);
+    http_client_talk(&server, buffer_view(&request), &answer);
+    assert_answer("HTTP/1.1 431 ");
+
+    buffer_clear(&request);
+    buffer_append_string(&request, "PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n");
+    append_repeated(&request, "8000\r\n", 1);
+    append_repeated(&request, "a", 0x8000);
+    append_repeated(&request, "\r\n8001\r\n", 1);
+    append_repeated(&request, "a", 0x8001);
+    buffer_append_string(&request,
+                         "\r\n0\r\n\r\nGET /hello HTTP/1.1\r\nConnection: close\r\n" H "\r\n");
+    http_client_talk(&server, buffer_view(&request), &answer);
+    assert_answer("HTTP/1.1 413 ");
+    assert_answer("hello");
+    buffer_release(&request);
+}
+
+/* --- requests that must work -------------------------------------------------------------------
+ */
+
+static void test_server__pipelined_requests_are_answered_in_order(void **state)
+{
+    (void)state;
+    talk("GET /hello HTTP/1.1\r\n" H "\r\n"
+         "PUT /echo HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"
+         "\r\n" /* RFC 9112, 2.2 */
+         "PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding: Chunked\r\n\r\n"
+         "3\r\ndef\r\n00A\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"
+         "PUT /count HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+         "1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n"
+         "PUT /count HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+         "PUT /echo HTTP/1.1\r\n" H "\r\n"
+         "HEAD /hello HTTP/1.1\r\n" H "\r\n"
+         "GET /pieces HTTP/1.1\r\n" H "\r\n"
+         "DELETE /hello HTTP/1.1\r\n" H "\r\n"
+         "OPTIONS /hello HTTP/1.1\r\n" H "\r\n"
+         "GET http://A/hello HTTP/1.1\r\n" H "Upgrade: h2c\r\nConnection: upgrade, close\r\n\r\n"
+         "GET /hello HTTP/1.1\r\n" H "\r\n");
+    assert_int_equal(occurrences("HTTP/1.1 200 "), 9);
+    assert_int_equal(occurrences("HTTP/1.1 405 "), 2);
+    assert_int_equal(occurrences("Allow: GET, HEAD\r\n"), 2);
+    assert_int_equal(occurrences("X-Request-Id: "), 11);
+    assert_answer("\r\n\r\nhelloHTTP/1.1");
+    assert_answer("\r\n\r\nabcHTTP/1.1");
+    assert_answer("\r\n\r\ndef0123456789HTTP/1.1");
+    assert_answer("\r\n\r\n3HTTP/1.1");
+    assert_answer("\r\n\r\n0HTTP/1.1");
+    assert_answer("4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n");
+    assert_int_equal(occurrences("hello"), 2);
+    assert_true(bytes_ends_with(buffer_view(&answer), BYTES_LITERAL("close\r\n\r\nhello")));
+}
+
+static void test_server__bytes_one_by_one(void **state)
+{
+    const char *request = "PUT /echo HTTP/1.1\r\n" H
+                          "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+                          "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    int fd = http_client_open(&server), one = 1;
+    size_t i;
+
+    (void)state;
+    assert_int_equal(setsockopt(fd, 6 /* TCP */, 1 /* NODELAY */, &one, sizeof one), 0);
+    buffer_clear(&answer);
+    for (i = 0; request[i] != '\0'; i++) {
+        http_client_send(fd, bytes_of(request + i, 1));
+        usleep(200);
+    }
+    assert_true(http_client_read(fd, &answer, NULL));
+    close(fd);
+    assert_answer("HTTP/1.1 200 ");
+    assert_answer("\r\n\r\nabcde");
+}
+
+static void test_server__http_1_0(void **state)
+{
+    (void)state;
+    talk("GET /pieces HTTP/1.0\r\n\r\n");
+    assert_answer("Connection: close");
+    assert_true(bytes_ends_with(buffer_view(&answer), BYTES_LITERAL("\r\n\r\none two")));
+    talk("GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /hello HTTP/1.0\r\n\r\n");
+    assert_int_equal(occurrences("HTTP/1.1 200 "), 2);
+    assert_int_equal(occurrences("Connection: keep-alive"), 1);
+}
+
+static void test_server__headers_of_answers(void **state)
+{
+    (void)state;
+    talk("GET /v2/a/blobs/c/x?q=1&p=2&q=a%2Bb+c HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+    assert_answer("Docker-Distribution-API-Version: registry/2.0\r\n");
+    assert_answer("X-Query: a+b c\r\n");
+    assert_answer("\r\n\r\na/blobs/c");
+    assert_int_equal(occurrences("Injected"), 0);
+    talk("GET /v2/a/B/x HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+    assert_answer("HTTP/1.1 400 ");
+    assert_answer("NAME_INVALID");
+    assert_answer("Docker-Distribution-API-Version: registry/2.0\r\n");
+    talk("GET /nowhere HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+    assert_answer("HTTP/1.1 404 ");
+    assert_answer("Content-Type: application/json\r\n");
+    talk("GET /admin HTTP/1.1\r\n" H "X-Caisson-Actor: node/1\r\nConnection: close\r\n\r\n");
+    assert_answer("HTTP/1.1 403 ");
+}
+
+static void test_server__expect_continue(void **state)
+{
+    int fd = http_client_open(&server);
+
+    (void)state;
+    buffer_clear(&answer);
+    http_client_send(fd, BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                                       "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"));
+    assert_true(http_client_read(fd, &answer, "HTTP/1.1 100 Continue\r\n\r\n"));
+    http_client_send(fd, BYTES_LITERAL("abc"));
+    assert_true(http_client_read(fd, &answer, "\r\n\r\nabc"));
+    /* A refusal comes instead of the invitation, and the body that will not come is not awaited. */
+    buffer_clear(&answer);
+    http_client_send(fd, BYTES_LITERAL("PUT /refuse HTTP/1.1\r\n" H
+                                       "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"));
+    assert_true(http_client_read(fd, &answer, NULL));
+    assert_true(bytes_starts_with(buffer_view(&answer), BYTES_LITERAL("HTTP/1.1 403 ")));
+    close(fd);
+    talk("PUT /echo HTTP/1.1\r\n" H "Expect: a-miracle\r\nContent-Length: 3\r\n\r\nabc");
+    assert_answer("HTTP/1.1 417 ");
+}
+
+static void test_server__an_early_answer_survives_the_unread_body(void **state)
+{
+    struct buffer request;
+
+    (void)state;
+    buffer_init(&request, 16u << 20);
+    /* Small: dropped, and the connection goes on. */
+    buffer_append_string(&request, "PUT /refuse HTTP/1.1\r\n" H "Content-Length: 100000\r\n\r\n");
+    append_repeated(&request, "a", 100000);
+    buffer_append_string(&request, "GET /hello HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+    http_client_talk(&server, buffer_view(&request), &answer);
+    assert_answer("HTTP/1.1 403 ");
+    assert_answer("hello");
+    /* Large: the answer arrives all the same, no reset eats it. */
+    buffer_clear(&request);
+    buffer_append_string(&request, "PUT /refuse HTTP/1.1\r\n" H "Content-Length: 8000000\r\n\r\n");
+    append_repeated(&request, "a", 8000000);
+    http_client_talk(&server, buffer_view(&request), &answer);
+    assert_answer("HTTP/1.1 403 ");
+    assert_answer("Connection: close");
+    /* Large and chunked: its size shows only on the way. */
+    buffer_clear(&request);
+    buffer_append_string(&request,
+                         "PUT /refuse HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n");
+    buffer_append_string(&request, "7a1200\r\n");
+    append_repeated(&request, "a", 8000000);
+    buffer_append_string(&request, "\r\n0\r\n\r\n");
+    http_client_talk(&server, buffer_view(&request), &answer);
+    assert_answer("HTTP/1.1 403 ");
+    buffer_release(&request);
+}
+
+static void test_server__a_paused_sink_holds_the_client_back(void **state)
+{
+    struct buffer request;
+
+    (void)state;
+    buffer_init(&request, 16u << 20);
+    buffer_append_string(&request, "PUT /count HTTP/1.1\r\n" H
+                                   "Content-Length: 3000000\r\nConnection: close\r\n\r\n");
+    append_repeated(&request, "a", 3000000);
+    http_client_talk(&server, buffer_view(&request), &answer);
+    assert_true(bytes_ends_with(buffer_view(&answer), BYTES_LITERAL("\r\n\r\n3000000")));
+    buffer_release(&request);
+}
+
+static void test_server__a_file_arrives_whole(void **state)
+{
+    const char *body;
+
+    (void)state;
+    talk("GET /file HTTP/1.1\r\n" H "\r\nHEAD /file HTTP/1.1\r\n" H
+         "\r\nGET /hello HTTP/1.1\r\nConnection: close\r\n" H "\r\n");
+    body = strstr(buffer_string(&answer), "\r\n\r\n") + 4;
+    assert_int_equal(body[0], 'b');
+    assert_int_equal(strspn(body, "b"), FILE_SIZE);
+    assert_int_equal(strncmp(body + FILE_SIZE, "HTTP/1.1 200 ", 13), 0);
+    assert_int_equal(occurrences("Content-Length: 3145745\r\n"), 2);
+    assert_true(bytes_ends_with(buffer_view(&answer), BYTES_LITERAL("\r\n\r\nhello")));
+}
+
+static void test_server__a_short_answer_is_cut_not_completed(void **state)
+{
+    (void)state;
+    talk("GET /short HTTP/1.1\r\n" H "\r\nGET /hello HTTP/1.1\r\n" H "\r\n");
+    assert_int_equal(occurrences("hello"), 0);
+}
+
+/* --- clients that leave or stall ---------------------------------------------------------------
+ */
+
+static void test_server__a_body_cut_short_ends_the_sink(void **state)
+{
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    int fd = http_client_open(&server), i;
+
+    (void)state;
+    /* With a reset. */
+    atomic_store(&sink_ended, 0);
+    http_client_send(fd, BYTES_LITERAL("PUT /count HTTP/1.1\r\n" H "Content-Length: 9\r\n\r\nabc"));
+    usleep(50000);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+    close(fd);
+    for (i = 0; i < 2000 && atomic_load(&sink_ended) == 0; i++) {
+        usleep(5000);
+    }
+    assert_int_equal(atomic_load(&sink_ended), 1 + ERROR_PEER);
+    /* Half closed: the client can still be told. */
+    fd = http_client_open(&server);
+    buffer_clear(&answer);
+    http_client_send(fd, BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Content-Length: 9\r\n\r\nabc"));
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_true(http_client_read(fd, &answer, NULL));
+    assert_answer("HTTP/1.1 400 ");
+    close(fd);
+    fd = http_client_open(&server);
+    buffer_clear(&answer);
+    http_client_send(fd, BYTES_LITERAL("GET /hello HTTP/1.1\r\nHo"));
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_true(http_client_read(fd, &answer, NULL));
+    assert_answer("HTTP/1.1 400 ");
+    close(fd);
+    /* A whole request before the FIN is answered. */
+    fd = http_client_open(&server);
+    buffer_clear(&answer);
+    http_client_send(fd, BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "\r\n"));
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_true(http_client_read(fd, &answer, NULL));
+    assert_answer("hello");
+    close(fd);
+}
+
+static void test_server__slow_clients_are_let_go(void **state)
+{
+    const struct http_listener_options limits = {
+        .header_ms = 200, .idle_ms = 300, .body_ms = 200, .write_ms = 300};
+    static struct http_server impatient;
+    int fd;
+
+    (void)state;
+    memset(&impatient, 0, sizeof impatient);
+    http_server_start(&impatient, routes, &limits, true);
+    fd = http_client_open(&impatient);
+    buffer_clear(&answer);
+    http_client_send(fd, BYTES_LITERAL("GET /hello HTTP/1.1\r\nX: "));
+    assert_true(http_client_read(fd, &answer, NULL));
+    assert_answer("HTTP/1.1 408 ");
+    close(fd);
+    fd = http_client_open(&impatient);
+    buffer_clear(&answer);
+    http_client_send(fd, BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Content-Length: 9\r\n\r\nabc"));
+    assert_true(http_client_read(fd, &answer, NULL));
+    assert_answer("HTTP/1.1 408 ");
+    close(fd);
+    fd = http_client_open(&impatient); /* Idle after an answer. */
+    buffer_clear(&answer);
+    http_client_send(fd, BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "\r\n"));
+    assert_true(http_client_read(fd, &answer, NULL));
+    assert_answer("hello");
+    close(fd);
+    http_server_stop(&impatient);
+}
+
+static void test_server__connections_over_the_limit_are_closed(void **state)
+{
+    const struct http_listener_options limits = {.connections_max = 2};
+    static struct http_server small;
+    int fds[3];
+
+    (void)state;
+    memset(&small, 0, sizeof small);
+    http_server_start(&small, routes, &limits, true);
+    fds[0] = http_client_open(&small);
+    fds[1] = http_client_open(&small);
+    buffer_clear(&answer);
+    http_client_send(fds[1], BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "\r\n"));
+    assert_true(http_client_read(fds[1], &answer, "hello"));
+    fds[2] = http_client_open(&small);
+    buffer_clear(&answer);
+    (void)http_client_read(fds[2], &answer, NULL);
+    assert_int_equal(answer.size, 0);
+    close(fds[0]);
+    close(fds[1]);
+    close(fds[2]);
+    http_server_stop(&small);
+}
+
+/* --- set up ------------------------------------------------------------------------------------
+ */
+
+static int set_up(void **state)
+{
+    char path[] = "/tmp/caisson-http-XXXXXX";
+    char *content = memory_alloc(FILE_SIZE);
+
+    (void)state;
+    file_fd = mkstemp(path);
+    memset(content, 'b', FILE_SIZE);
+    if (file_fd < 0 || write(file_fd, content, FILE_SIZE) != FILE_SIZE) {
+        return -1;
+    }
+    free(content);
+    unlink(path);
+    buffer_init(&answer, 64u << 20);
+    http_server_start(&server, routes, NULL, true);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    http_server_stop(&server);
+    buffer_release(&answer);
+    close(file_fd);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parser__each_smuggling_attempt_is_refused_and_closed),
+        cmocka_unit_test(test_parser__limits),
+        cmocka_unit_test(test_server__pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(test_server__bytes_one_by_one),
+        cmocka_unit_test(test_server__http_1_0),
+        cmocka_unit_test(test_server__headers_of_answers),
+        cmocka_unit_test(test_server__expect_continue),
+        cmocka_unit_test(test_server__an_early_answer_survives_the_unread_body),
+        cmocka_unit_test(test_server__a_paused_sink_holds_the_client_back),
+        cmocka_unit_test(test_server__a_file_arrives_whole),
+        cmocka_unit_test(test_server__a_short_answer_is_cut_not_completed),
+        cmocka_unit_test(test_server__a_body_cut_short_ends_the_sink),
+        cmocka_unit_test(test_server__slow_clients_are_let_go),
+        cmocka_unit_test(test_server__connections_over_the_limit_are_closed),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
