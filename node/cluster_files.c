@@ -65,7 +65,8 @@ static bool directory_is_empty(const char *parent, const char *name)
  * durable_write() start with a dot and one of our names. */
 static bool is_leftover(const char *directory, const char *name)
 {
-    static const char *const own[] = {".", "..", "lock", "lost+found", "tls", "caisson.log", BOOTSTRAP_FILE};
+    static const char *const own[] = {".",   "..",          "lock",        "lost+found",
+                                      "tls", "caisson.log", BOOTSTRAP_FILE};
 
     if (is_one_of(name, own, sizeof own / sizeof own[0]) ||
         strncmp(name, "." IDENTITY_FILE ".", sizeof IDENTITY_FILE + 1) == 0 ||
