@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/list.h"
 #include "base/tls.h"
 
 #include <raft.h>
@@ -84,7 +85,8 @@ const char *transport_address(const struct transport *transport);
 /* Have a link to a peer, or move the one that is there to a new address. Sending to an unknown id
  * does this too, and so does a peer's hello. */
 void transport_connect(struct transport *transport, uint64_t id, const char *address);
-/* Close the links to and from a member that was removed. */
+/* Close the links to and from a member that was removed, and refuse it from now on (its certificate
+ * is still good; ids are never used twice). */
 void transport_forget(struct transport *transport, uint64_t id);
 
 /* Send a copy of message to message->server_id at message->server_address; not for
@@ -102,11 +104,12 @@ struct snapshot_send {
     /* Private. */
     void (*cb)(struct snapshot_send *send, enum error status);
     struct transport *transport;
-    struct link *link;
+    struct peer *peer;
+    struct list item;
     void *reader;
     uv_work_t work;
     uint64_t number, size, sent, acked;
-    enum error status;
+    enum error status, read_error;
     struct reason why;
     uint8_t *piece;
     size_t piece_size;
