@@ -214,5 +214,9 @@ void upload_request_body(struct upload_request *request, bool is_relayed, upload
         request->relay =
             relay_start(request->worker, request->session, request->offset, relay_changed, request);
     }
+    if (exchange_is_gone(request->exchange)) {
+        body_end(request->exchange, ERROR_PEER);
+        return;
+    }
     exchange_stream_body(request->exchange, &sink);
 }

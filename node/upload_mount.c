@@ -1,0 +1,86 @@
+/* Mounting: find a source that the caller may read, then one entry in the log. */
+#include "node/upload_mount.h"
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "node/control.h"
+#include "node/worker.h"
+
+#include <stdlib.h>
+
+struct mount {
+    struct exchange *exchange;
+    struct digest digest;
+    struct control_propose propose;
+    upload_mount_cb cb;
+};
+
+struct mount_search {
+    struct exchange *exchange;
+    struct catalog_txn *txn;
+    const struct digest *digest;
+    unsigned seen;
+    char *found;
+};
+
+static bool mount_visit(void *data, struct bytes name)
+{
+    struct mount_search *search = data;
+
+    if (exchange_may(search->exchange, ACTION_PULL, name) &&
+        catalog_link(search->txn, name, search->digest) == OK) {
+        search->found = bytes_to_string(name);
+    }
+    return search->found == NULL && ++search->seen < MOUNT_SEARCH_MAX;
+}
+
+/* A copy of the source's name, NULL when there is none. */
+static char *mount_source(struct exchange *exchange, const struct digest *digest, struct bytes from)
+{
+    struct catalog_txn txn;
+    struct mount_search search = {exchange, &txn, digest, 0, NULL};
+
+    catalog_read(exchange_worker(exchange)->catalog, &txn);
+    if (from.size == 0) {
+        catalog_repositories(&txn, BYTES_NONE, mount_visit, &search);
+    } else if (repository_name_is_valid(from)) {
+        mount_visit(&search, from);
+    }
+    catalog_done(&txn);
+    return search.found;
+}
+
+static void mount_propose_cb(struct control_propose *propose, enum error status,
+                             const struct command_result *result)
+{
+    struct mount *mount = container_of(propose, struct mount, propose);
+    struct exchange *exchange = mount->exchange;
+
+    mount->cb(exchange, status == OK && result->error == OK ? &mount->digest : NULL);
+    free(mount);
+    exchange_release(exchange);
+}
+
+void upload_mount(struct exchange *exchange, const struct digest *digest, struct bytes from,
+                  upload_mount_cb cb)
+{
+    char *source = mount_source(exchange, digest, from);
+    struct command_id id;
+    struct mount *mount;
+
+    if (source == NULL) {
+        cb(exchange, NULL);
+        return;
+    }
+    mount = memory_zero(sizeof *mount);
+    mount->exchange = exchange;
+    mount->digest = *digest;
+    mount->cb = cb;
+    command_id_make(&id);
+    buffer_init(&mount->propose.bytes, COMMAND_SIZE_MAX);
+    command_blob_mount(&mount->propose.bytes, &id, exchange_actor(exchange),
+                       exchange_parameter(exchange, "name"), bytes_of_string(source), digest);
+    free(source);
+    exchange_hold(exchange);
+    control_propose(exchange_worker(exchange), &mount->propose, mount_propose_cb);
+}
