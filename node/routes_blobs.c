@@ -1,0 +1,140 @@
+/* /v2/{name}/blobs/{digest}. Whether a repository shows a blob is decided by its link in the
+ * catalog alone. A link that this node does not know may be too fresh for it: one read-index round,
+ * and it is looked up once more before the 404. */
+#include "node/routes_blobs.h"
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "node/blob_serve.h"
+#include "node/control.h"
+#include "node/worker.h"
+
+#include <stdlib.h>
+
+static bool digest_parameter(struct exchange *exchange, struct digest *out)
+{
+    struct bytes text = exchange_parameter(exchange, "digest");
+
+    if (digest_parse(text, out) == OK) {
+        return true;
+    }
+    exchange_fail_as(exchange, 400, "DIGEST_INVALID", NULL,
+                     "not a sha256 or sha512 digest with lower-case hex digits");
+    return false;
+}
+
+static enum error blob_lookup(struct exchange *exchange, const struct digest *digest,
+                              struct blob_record *out)
+{
+    struct catalog_txn txn;
+    enum error rv;
+
+    catalog_read(exchange_worker(exchange)->catalog, &txn);
+    rv = catalog_link(&txn, exchange_parameter(exchange, "name"), digest);
+    if (rv == OK) {
+        rv = catalog_blob(&txn, digest, out);
+    }
+    catalog_done(&txn);
+    return rv;
+}
+
+struct second_look {
+    struct exchange *exchange;
+    struct digest digest;
+    struct control_read read;
+};
+
+static void second_look_cb(struct control_read *read, enum error status)
+{
+    struct second_look *look = container_of(read, struct second_look, read);
+    struct exchange *exchange = look->exchange;
+    struct blob_record record;
+
+    if (status != OK) {
+        exchange_fail(exchange, status,
+                      &(struct reason){"this node cannot tell whether the blob is there: no quorum "
+                                       "or no leader"});
+    } else if (blob_lookup(exchange, &look->digest, &record) == OK) {
+        blob_serve(exchange, &look->digest, &record);
+    } else {
+        exchange_fail(exchange, ERROR_BLOB_UNKNOWN,
+                      &(struct reason){"the repository has no such blob"});
+    }
+    free(look);
+    exchange_release(exchange);
+}
+
+static void blob_get_handler(struct exchange *exchange)
+{
+    struct second_look *look;
+    struct blob_record record;
+    struct digest digest;
+
+    if (!digest_parameter(exchange, &digest)) {
+        return;
+    }
+    if (blob_lookup(exchange, &digest, &record) == OK) {
+        blob_serve(exchange, &digest, &record);
+        return;
+    }
+    look = memory_zero(sizeof *look);
+    look->exchange = exchange;
+    look->digest = digest;
+    exchange_hold(exchange);
+    control_read(exchange_worker(exchange), &look->read, second_look_cb);
+}
+
+/* --- DELETE ---------------------------------------------------------------------------------- */
+
+struct unlink_request {
+    struct exchange *exchange;
+    struct control_propose propose;
+};
+
+static void unlink_cb(struct control_propose *propose, enum error status,
+                      const struct command_result *result)
+{
+    struct unlink_request *request = container_of(propose, struct unlink_request, propose);
+    struct exchange *exchange = request->exchange;
+
+    if (status != OK) {
+        exchange_fail(exchange, status, NULL);
+    } else if (result->error != OK) {
+        exchange_fail(exchange, result->error, &result->why);
+    } else {
+        exchange_answer(exchange, 202, NULL, BYTES_NONE);
+    }
+    free(request);
+    exchange_release(exchange);
+}
+
+static void blob_delete_handler(struct exchange *exchange)
+{
+    struct unlink_request *request;
+    struct command_id id;
+    struct digest digest;
+
+    if (!digest_parameter(exchange, &digest)) {
+        return;
+    }
+    request = memory_zero(sizeof *request);
+    request->exchange = exchange;
+    command_id_make(&id);
+    buffer_init(&request->propose.bytes, COMMAND_SIZE_MAX);
+    command_blob_unlink(&request->propose.bytes, &id, exchange_actor(exchange),
+                        exchange_parameter(exchange, "name"), &digest);
+    exchange_hold(exchange);
+    control_propose(exchange_worker(exchange), &request->propose, unlink_cb);
+}
+
+const struct route routes_blobs[] = {
+    ROUTE(HTTP_POST_, "/v2/{name}/blobs/uploads/", ACCESS_PUSH, upload_post_handler),
+    ROUTE(HTTP_PATCH_, "/v2/{name}/blobs/uploads/{uuid}", ACCESS_PUSH, upload_patch_handler),
+    ROUTE(HTTP_PUT_, "/v2/{name}/blobs/uploads/{uuid}", ACCESS_PUSH, upload_put_handler),
+    ROUTE(HTTP_GET_ | HTTP_HEAD_, "/v2/{name}/blobs/uploads/{uuid}", ACCESS_PUSH,
+          upload_get_handler),
+    ROUTE(HTTP_DELETE_, "/v2/{name}/blobs/uploads/{uuid}", ACCESS_PUSH, upload_delete_handler),
+    ROUTE(HTTP_GET_ | HTTP_HEAD_, "/v2/{name}/blobs/{digest}", ACCESS_PULL, blob_get_handler),
+    ROUTE(HTTP_DELETE_, "/v2/{name}/blobs/{digest}", ACCESS_PUSH, blob_delete_handler),
+    {0},
+};
