@@ -19,7 +19,7 @@ struct audit_record {
     struct digest previous; /* Algorithm 0: the first. */
 };
 
-#define AUDIT_DETAILS_MAX (64u * 1024)
+#define AUDIT_DETAILS_MAX (512u * 1024)
 
 /* In apply. details is taken; NULL for none. Over the limit only "truncated" is kept of it. */
 void audit_append(const struct command_context *context, const char *kind, struct bytes pipeline,

@@ -26,7 +26,7 @@ static enum error find_stages(const struct pipeline *pipeline, struct bytes to,
     return OK;
 }
 
-/* Targets of all items, in memory of the promotion's own. */
+/* The stage it comes from and the targets of all items, in memory of the promotion's own. */
 static enum error map_items(const struct stage *stage, struct promotion *promotion,
                             struct reason *why)
 {
@@ -36,6 +36,10 @@ static enum error map_items(const struct stage *stage, struct promotion *promoti
 
     free(promotion->targets);
     promotion->targets = memory_alloc((promotion->n_items + 1) * NAME_MAX_SIZE);
+    memcpy(promotion->targets + promotion->n_items * NAME_MAX_SIZE, stage->from->name,
+           strlen(stage->from->name));
+    promotion->from = bytes_of(promotion->targets + promotion->n_items * NAME_MAX_SIZE,
+                               strlen(stage->from->name));
     buffer_init(&name, NAME_MAX_SIZE);
     for (i = 0; i < promotion->n_items && error == OK; i++) {
         struct promotion_item *item = &promotion->items[i];
@@ -197,7 +201,6 @@ enum error plan_again(struct catalog_txn *txn, const struct pipeline *pipeline,
     if (error != OK) {
         return error;
     }
-    promotion->from = bytes_of_string(stage->from->name);
     promotion->policy_revision = pipeline->revision;
     error = map_items(stage, promotion, why);
     return error != OK ? error : close_plan(txn, promotion, why);

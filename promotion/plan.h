@@ -34,7 +34,7 @@ struct promotion_request {
 };
 
 /* Fill the promotion's stages, items and hashes; it was initialised for as many items as the
- * request has, and borrows from request and pipeline. ERROR_INVALID and the errors of
+ * request has, and borrows from the request. ERROR_INVALID and the errors of
  * closure_find(), with a sentence. */
 enum error plan_make(struct catalog_txn *txn, const struct pipeline *pipeline,
                      const struct promotion_request *request, struct promotion *out,

@@ -1,0 +1,295 @@
+#include "base/json.h"
+#include "base/memory.h"
+#include "node/control.h"
+#include "node/routes_promotion.h"
+#include "node/worker.h"
+#include "promotion/commands.h"
+
+#include <stdlib.h>
+
+/* Pipelines, and what is in their stages. */
+
+/* --- GET /pipelines, /pipelines/{pipeline} --------------------------------------------------- */
+
+static json_t *record_json(struct bytes name, const struct policy_record *record)
+{
+    json_t *document =
+        json_loadb((const char *)record->document.data, record->document.size, 0, NULL);
+
+    return json_pack("{s:o, s:I, s:o, s:o, s:o, s:o}", "name", view_text(name), "number",
+                     (json_int_t)record->number, "revision", view_digest(&record->revision),
+                     "changed", view_time(record->time_ms), "by", view_text(record->actor),
+                     "document", document != NULL ? document : json_null());
+}
+
+static bool visit_pipeline(void *data, struct bytes name, const struct policy_record *record)
+{
+    json_array_append_new(data, record_json(name, record));
+    return true;
+}
+
+static void answer_all(struct exchange *exchange)
+{
+    json_t *list = json_array();
+    struct catalog_txn txn;
+
+    catalog_read(exchange_worker(exchange)->catalog, &txn);
+    policy_list(&txn, visit_pipeline, list);
+    catalog_done(&txn);
+    exchange_answer_json(exchange, 200, json_pack("{s:o}", "pipelines", list));
+}
+
+void pipeline_get_all(struct exchange *exchange)
+{
+    promotion_read_then(exchange, answer_all);
+}
+
+static void answer_pipeline(struct exchange *exchange)
+{
+    struct bytes name = exchange_parameter(exchange, "pipeline");
+    char revision[DIGEST_TEXT_MAX];
+    struct policy_record record;
+    struct catalog_txn txn;
+    enum error error;
+    uint64_t number;
+
+    if (!promotion_query_uint(exchange, "number", 0, INT64_MAX, &number)) {
+        return;
+    }
+    catalog_read(exchange_worker(exchange)->catalog, &txn);
+    error = number > 0 ? policy_find_number(&txn, name, number, &record)
+                       : policy_find(&txn, name, &record);
+    if (error == OK) {
+        digest_format(&record.revision, revision);
+        exchange_set_header(exchange, "ETag", "\"%s\"", revision);
+        exchange_answer(exchange, 200, "application/json", record.document);
+    } else {
+        exchange_fail_as(exchange, 404, "NOT_FOUND", NULL,
+                         "there is no such pipeline; make it with caisson pipeline apply -f FILE");
+    }
+    catalog_done(&txn);
+}
+
+void pipeline_get(struct exchange *exchange)
+{
+    promotion_read_then(exchange, answer_pipeline);
+}
+
+/* --- PUT /pipelines/{pipeline} --------------------------------------------------------------- */
+
+struct putting {
+    struct exchange *exchange;
+    struct control_propose propose;
+};
+
+static void put_cb(struct control_propose *request, enum error status,
+                   const struct command_result *result)
+{
+    struct putting *putting = request->data;
+    struct exchange *exchange = putting->exchange;
+    char revision[DIGEST_TEXT_MAX];
+    struct digest digest;
+    struct unpacker in;
+    uint64_t number;
+
+    if (status != OK) {
+        exchange_fail(exchange, status, NULL);
+    } else if (result->error != OK) {
+        exchange_fail(exchange, result->error, &result->why);
+    } else {
+        unpack_start(&in, result->body);
+        unpack_array_of(&in, 2);
+        number = unpack_uint(&in);
+        unpack_digest(&in, &digest);
+        digest_format(&digest, revision);
+        exchange_set_header(exchange, "ETag", "\"%s\"", revision);
+        exchange_set_header(exchange, "X-Raft-Index", "%llu", (unsigned long long)result->index);
+        exchange_answer_json(exchange, 200,
+                             json_pack("{s:o, s:I, s:s}", "name",
+                                       view_text(exchange_parameter(exchange, "pipeline")),
+                                       "number", (json_int_t)number, "revision", revision));
+    }
+    free(putting);
+    exchange_release(exchange);
+}
+
+/* If-Match: a revision, with quotes or without. False: answered. */
+static bool read_condition(struct exchange *exchange, struct digest *expected)
+{
+    struct bytes value = exchange_header(exchange, "If-Match");
+
+    *expected = (struct digest){0};
+    if (value.size == 0 || bytes_equal_string(value, "*")) {
+        return true;
+    }
+    if (value.size > 2 && value.data[0] == '"' && value.data[value.size - 1] == '"') {
+        value = bytes_slice(value, 1, value.size - 2);
+    }
+    if (digest_parse(value, expected) == OK) {
+        return true;
+    }
+    exchange_fail_as(exchange, 400, "INVALID", NULL,
+                     "If-Match must be the pipeline's revision, as its ETag says");
+    return false;
+}
+
+/* Everything that can be told at once, so that it does not cost a log entry. */
+static enum error check_document(struct exchange *exchange, struct bytes body, char *revision,
+                                 struct reason *why)
+{
+    struct pipeline *pipeline = NULL;
+    struct catalog_txn txn;
+    enum error error =
+        pipeline_parse(body, exchange_parameter(exchange, "pipeline"), &pipeline, why);
+
+    if (error == OK) {
+        digest_format(&pipeline->revision, revision);
+        catalog_read(exchange_worker(exchange)->catalog, &txn);
+        error = policy_check(&txn, pipeline, why);
+        catalog_done(&txn);
+    }
+    pipeline_release(pipeline);
+    return error;
+}
+
+static void put_body_cb(struct exchange *exchange, struct bytes body)
+{
+    char revision[DIGEST_TEXT_MAX] = "";
+    struct digest expected;
+    struct command_id id;
+    struct putting *putting;
+    struct reason why = {""};
+    struct bytes dry_run;
+    enum error error = check_document(exchange, body, revision, &why);
+
+    if (error != OK) {
+        exchange_fail(exchange, error, &why);
+        return;
+    }
+    if (!read_condition(exchange, &expected)) {
+        return;
+    }
+    if (exchange_query(exchange, "dry_run", 0, &dry_run) && !bytes_equal_string(dry_run, "0")) {
+        exchange_answer_json(exchange, 200,
+                             json_pack("{s:b, s:s}", "dry_run", 1, "revision", revision));
+        return;
+    }
+    putting = memory_zero(sizeof *putting);
+    putting->exchange = exchange;
+    putting->propose.data = putting;
+    command_id_make(&id);
+    buffer_init(&putting->propose.bytes, COMMAND_SIZE_MAX);
+    command_pipeline_put(&putting->propose.bytes, &id, exchange_actor(exchange),
+                         exchange_parameter(exchange, "pipeline"), body, &expected);
+    exchange_hold(exchange);
+    control_propose(exchange_worker(exchange), &putting->propose, put_cb);
+}
+
+void pipeline_put(struct exchange *exchange)
+{
+    if (!pipeline_name_is_valid(exchange_parameter(exchange, "pipeline"))) {
+        exchange_fail_as(exchange, 400, "INVALID", NULL,
+                         "a pipeline's name is lower-case letters, digits and dashes, at most %d",
+                         PIPELINE_NAME_MAX);
+        return;
+    }
+    exchange_read_body(exchange, PIPELINE_SIZE_MAX, put_body_cb);
+}
+
+/* --- GET /environments/{stage} --------------------------------------------------------------- */
+
+struct inventory {
+    struct exchange *exchange;
+    struct catalog_txn *txn;
+    const struct stage *stage;
+    struct bytes repository;
+    json_t *repositories, *tags;
+};
+
+static bool visit_tag(void *data, struct bytes name)
+{
+    struct inventory *inventory = data;
+    struct tag_record tag;
+
+    /* Attachments belong to what they are attached to. */
+    if (!bytes_starts_with(name, BYTES_LITERAL("sha256-")) &&
+        !bytes_starts_with(name, BYTES_LITERAL("sha512-")) &&
+        catalog_tag(inventory->txn, inventory->repository, name, &tag) == OK) {
+        json_array_append_new(inventory->tags,
+                              json_pack("{s:o, s:o, s:o, s:o}", "name", view_text(name), "digest",
+                                        view_digest(&tag.digest), "since", view_time(tag.time_ms),
+                                        "by", view_text(tag.actor)));
+    }
+    return true;
+}
+
+static bool visit_repository(void *data, struct bytes name)
+{
+    struct inventory *inventory = data;
+    struct bytes capture;
+
+    if (repository_pattern_match(&inventory->stage->repos, name, &capture) &&
+        exchange_may(inventory->exchange, ACTION_PULL, name)) {
+        inventory->repository = name;
+        inventory->tags = json_array();
+        catalog_tags(inventory->txn, name, BYTES_NONE, visit_tag, inventory);
+        json_array_append_new(
+            inventory->repositories,
+            json_pack("{s:o, s:o}", "name", view_text(name), "tags", inventory->tags));
+    }
+    return true;
+}
+
+static void answer_stage(struct exchange *exchange, struct catalog_txn *txn,
+                         const struct pipeline *pipeline, const struct stage *stage)
+{
+    struct inventory inventory = {
+        .exchange = exchange, .txn = txn, .stage = stage, .repositories = json_array()};
+    uint64_t index = catalog_txn_index(txn);
+    uint64_t revision = promotion_stage_revision(txn, bytes_of_string(pipeline->name),
+                                                 bytes_of_string(stage->name));
+
+    catalog_repositories(txn, BYTES_NONE, visit_repository, &inventory);
+    exchange_set_header(exchange, "X-Raft-Index", "%llu", (unsigned long long)index);
+    exchange_answer_json(exchange, 200,
+                         json_pack("{s:s, s:s, s:I, s:I, s:o}", "pipeline", pipeline->name, "stage",
+                                   stage->name, "revision", (json_int_t)revision, "raft_index",
+                                   (json_int_t)index, "repositories", inventory.repositories));
+}
+
+static void answer_environment(struct exchange *exchange)
+{
+    struct pipeline *pipeline = NULL;
+    const struct stage *stage;
+    struct catalog_txn txn;
+    struct bytes name;
+    struct reason why = {""};
+    char names[400];
+    enum error error;
+
+    if (!exchange_query(exchange, "pipeline", 0, &name)) {
+        exchange_fail_as(exchange, 400, "INVALID", NULL, "say which pipeline: ?pipeline=NAME");
+        return;
+    }
+    catalog_read(exchange_worker(exchange)->catalog, &txn);
+    error = policy_load(&txn, name, &pipeline, &why);
+    if (error != OK) {
+        exchange_fail(exchange, error, &why);
+    } else {
+        stage = pipeline_stage(pipeline, exchange_parameter(exchange, "stage"));
+        if (stage != NULL) {
+            answer_stage(exchange, &txn, pipeline, stage);
+        } else {
+            pipeline_stage_names(pipeline, names, sizeof names);
+            exchange_fail_as(exchange, 404, "NOT_FOUND", NULL, "stages of pipeline %s: %s",
+                             pipeline->name, names);
+        }
+        pipeline_release(pipeline);
+    }
+    catalog_done(&txn);
+}
+
+void environment_get(struct exchange *exchange)
+{
+    promotion_read_then(exchange, answer_environment);
+}
