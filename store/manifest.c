@@ -203,25 +203,27 @@ static struct table_key referrer_key(struct bytes repository, const struct diges
     return key;
 }
 
+/* With the facts as they are stored, so that taking it out again undoes exactly this. */
 static void manifest_add(struct catalog_txn *txn, struct bytes repository,
-                         const struct digest *digest, const struct manifest_record *facts,
-                         uint64_t time_ms)
+                         const struct digest *digest, struct bytes media_type, uint64_t time_ms)
 {
     struct table_key key = key_of_name_digest(repository, digest);
+    struct manifest_record stored = {.media_type = media_type};
     struct buffer value;
 
+    facts_get(txn, digest, &stored);
+    count_references(txn, repository, stored.references, 1);
     buffer_init(&value, 512);
     pack_array(&value, 2);
-    pack_string(&value, facts->media_type);
+    pack_string(&value, media_type);
     pack_uint(&value, time_ms);
     CHECK(buffer_status(&value) == OK);
     table_put(txn, TABLE_REPOSITORY_MANIFESTS, table_key_view(&key), buffer_view(&value));
     buffer_release(&value);
-    if (facts->subject.algorithm != 0) {
-        key = referrer_key(repository, &facts->subject, digest);
+    if (stored.subject.algorithm != 0) {
+        key = referrer_key(repository, &stored.subject, digest);
         table_put(txn, TABLE_REFERRERS, table_key_view(&key), BYTES_NONE);
     }
-    count_references(txn, repository, facts->references, 1);
 }
 
 void manifest_make(struct catalog_txn *txn, struct bytes repository, const struct digest *digest,
@@ -238,7 +240,7 @@ void manifest_make(struct catalog_txn *txn, struct bytes repository, const struc
     }
     repository_make(txn, repository, time_ms);
     facts_put(txn, digest, facts);
-    manifest_add(txn, repository, digest, facts, time_ms);
+    manifest_add(txn, repository, digest, facts->media_type, time_ms);
 }
 
 void manifest_remove(struct catalog_txn *txn, struct bytes repository, const struct digest *digest)
