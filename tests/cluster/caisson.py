@@ -16,7 +16,7 @@ import time
 import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = pathlib.Path(os.environ.get("CAISSON", ROOT / "build" / "caisson"))
+BINARY = pathlib.Path(os.environ.get("CAISSON", ROOT / "build" / "caisson")).absolute()
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
