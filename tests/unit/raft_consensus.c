@@ -1,0 +1,469 @@
+/* raft/consensus.h over real logs and real TLS links, several members on one loop. */
+#include "tests/lib/raft_cluster.h"
+
+#include "tests/lib/test.h"
+
+#include "raft/envelope.h"
+#include "raft/peer_message.h"
+
+#include <signal.h>
+
+#define WAIT_MS 15000u
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+struct ask {
+    struct proposal proposal;
+    struct read_index read;
+    bool is_done;
+    enum error status;
+    uint64_t index, place;
+};
+
+static bool ask_is_done(void *data)
+{
+    return ((struct ask *)data)->is_done;
+}
+
+static void proposed(struct proposal *proposal, enum error status, uint64_t index,
+                     struct bytes result)
+{
+    struct ask *ask = container_of(proposal, struct ask, proposal);
+
+    assert_false(ask->is_done);
+    ask->is_done = true;
+    ask->status = status;
+    ask->index = index;
+    if (status == OK) {
+        assert_int_equal(result.size, sizeof ask->place);
+        memcpy(&ask->place, result.data, sizeof ask->place);
+    }
+}
+
+static void read_done(struct read_index *read, enum error status, uint64_t index)
+{
+    struct ask *ask = container_of(read, struct ask, read);
+
+    assert_false(ask->is_done);
+    ask->is_done = true;
+    ask->status = status;
+    ask->index = index;
+}
+
+static void ask_start(struct node *node, struct ask *ask, uint64_t number, uint64_t timeout_ms)
+{
+    memset(ask, 0, sizeof *ask);
+    consensus_propose(node->consensus, &ask->proposal, bytes_of(&number, sizeof number), timeout_ms,
+                      proposed);
+    assert_false(ask->is_done);
+}
+
+static enum error propose(struct node *node, struct ask *ask, uint64_t number, uint64_t timeout_ms)
+{
+    ask_start(node, ask, number, timeout_ms);
+    assert_true(cluster_wait(node->cluster, ask_is_done, ask, timeout_ms + 5000));
+    return ask->status;
+}
+
+/* Numbers first..first+n-1, all at once. */
+static void propose_many(struct node *node, uint64_t first, size_t n)
+{
+    struct ask *asks = memory_zero(n * sizeof *asks);
+
+    for (size_t i = 0; i < n; i++) {
+        ask_start(node, &asks[i], first + i, WAIT_MS);
+    }
+    for (size_t i = 0; i < n; i++) {
+        assert_true(cluster_wait(node->cluster, ask_is_done, &asks[i], WAIT_MS + 5000));
+        assert_int_equal(asks[i].status, OK);
+    }
+    free(asks);
+}
+
+static enum error read_at(struct node *node, struct ask *ask, uint64_t timeout_ms)
+{
+    memset(ask, 0, sizeof *ask);
+    consensus_read_index(node->consensus, &ask->read, timeout_ms, read_done);
+    assert_false(ask->is_done);
+    assert_true(cluster_wait(node->cluster, ask_is_done, ask, timeout_ms + 5000));
+    return ask->status;
+}
+
+static struct node *leader_of(struct cluster *cluster)
+{
+    assert_true(cluster_wait(cluster, has_leader, cluster, WAIT_MS));
+    return cluster_leader(cluster);
+}
+
+static struct node *follower_of(struct cluster *cluster)
+{
+    struct node *leader = leader_of(cluster);
+
+    for (size_t i = 0; i < cluster->n_nodes; i++) {
+        if (&cluster->nodes[i] != leader && cluster->nodes[i].consensus != NULL) {
+            return &cluster->nodes[i];
+        }
+    }
+    fail_msg("no follower");
+    return NULL;
+}
+
+/* All running nodes hold the same n numbers. */
+struct agreement {
+    struct cluster *cluster;
+    uint64_t n;
+};
+
+static bool all_agree(void *data)
+{
+    struct agreement *agreement = data;
+    uint64_t hash = 0;
+
+    for (size_t i = 0; i < agreement->cluster->n_nodes; i++) {
+        const struct node *node = &agreement->cluster->nodes[i];
+
+        if (node->consensus == NULL) {
+            continue;
+        }
+        if (node->counter->n != agreement->n || (hash != 0 && node->counter->hash != hash)) {
+            return false;
+        }
+        hash = node->counter->hash;
+    }
+    return true;
+}
+
+static void assert_agreement(struct cluster *cluster, uint64_t n)
+{
+    struct agreement agreement = {cluster, n};
+
+    assert_true(cluster_wait(cluster, all_agree, &agreement, WAIT_MS));
+}
+
+/* --- one member ------------------------------------------------------------------------------ */
+
+static void test_consensus__one_member_keeps_its_log_over_restarts(void **state)
+{
+    struct cluster cluster;
+    struct consensus_status status;
+    struct node *node;
+    struct ask ask;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 1);
+    node = leader_of(&cluster);
+    assert_int_equal(propose(node, &ask, 7, WAIT_MS), OK);
+    assert_int_equal(ask.place, 1);
+    propose_many(node, 100, 300);
+    assert_int_equal(propose(node, &ask, 7, WAIT_MS), OK);
+    assert_int_equal(ask.place, 1);
+    assert_int_equal(read_at(node, &ask, WAIT_MS), OK);
+    /* What came in one turn shares entries. */
+    assert_true(node->counter->n_entries < 50);
+    consensus_status(node->consensus, &status);
+    assert_true(status.has_quorum && status.role == ROLE_LEADER && status.leader == node->id);
+    node_stop(node);
+
+    node_start(node, false, false);
+    assert_int_equal(propose(node, &ask, 8, WAIT_MS), OK);
+    assert_int_equal(ask.place, 302);
+    node_stop(node);
+
+    /* After a clean stop the machine may hold it all already: nothing is applied twice. */
+    node->counter->n_entries = 0;
+    node_start(node, false, true);
+    assert_int_equal(propose(node, &ask, 9, WAIT_MS), OK);
+    assert_int_equal(node->counter->n_entries, 1);
+    cluster_close(&cluster);
+}
+
+static void test_consensus__refusals(void **state)
+{
+    struct cluster cluster;
+    struct node *node;
+    struct ask ask, waiting;
+    uint8_t *large = memory_zero(COMMAND_SIZE_MAX + 1);
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 1);
+    node = leader_of(&cluster);
+    memset(&ask, 0, sizeof ask);
+    consensus_propose(node->consensus, &ask.proposal, bytes_of(large, COMMAND_SIZE_MAX + 1),
+                      WAIT_MS, proposed);
+    assert_false(ask.is_done);
+    assert_true(cluster_wait(&cluster, ask_is_done, &ask, WAIT_MS));
+    assert_int_equal(ask.status, ERROR_TOO_LARGE);
+    memset(&ask, 0, sizeof ask);
+    consensus_propose(node->consensus, &ask.proposal, bytes_of(large, COMMAND_SIZE_MAX), WAIT_MS,
+                      proposed);
+    assert_true(cluster_wait(&cluster, ask_is_done, &ask, WAIT_MS));
+    assert_int_equal(ask.status, OK);
+
+    memset(&waiting, 0, sizeof waiting);
+    consensus_wait_applied(node->consensus, &waiting.read, 1000, 200, read_done);
+    assert_true(cluster_wait(&cluster, ask_is_done, &waiting, WAIT_MS));
+    assert_int_equal(waiting.status, ERROR_TIMEOUT);
+    memset(&waiting, 0, sizeof waiting);
+    consensus_wait_applied(node->consensus, &waiting.read, 1000, WAIT_MS, read_done);
+    ask_start(node, &ask, 5, WAIT_MS);
+    node_stop(node);
+    assert_int_equal(waiting.status, ERROR_CANCELED);
+    assert_int_equal(ask.status, ERROR_CANCELED);
+    free(large);
+    cluster_close(&cluster);
+}
+
+/* --- three members --------------------------------------------------------------------------- */
+
+static void test_consensus__any_member_serves_and_a_lost_leader_is_replaced(void **state)
+{
+    struct cluster cluster;
+    struct node *leader, *follower;
+    struct ask ask;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(propose(&cluster.nodes[i], &ask, i + 1, WAIT_MS), OK);
+        assert_int_equal(ask.place, i + 1);
+        assert_int_equal(read_at(&cluster.nodes[(i + 1) % 3], &ask, WAIT_MS), OK);
+        /* Whoever read sees what was acknowledged before. */
+        assert_int_equal(cluster.nodes[(i + 1) % 3].counter->n, i + 1);
+    }
+    propose_many(follower_of(&cluster), 100, 200);
+    assert_agreement(&cluster, 203);
+
+    leader = leader_of(&cluster);
+    node_stop(leader);
+    follower = &cluster.nodes[leader == &cluster.nodes[0] ? 1 : 0];
+    assert_int_equal(propose(follower, &ask, 10, WAIT_MS), OK);
+    propose_many(follower, 300, 50);
+    assert_agreement(&cluster, 254);
+    node_start(leader, false, false);
+    assert_agreement(&cluster, 254);
+    assert_int_equal(read_at(leader, &ask, WAIT_MS), OK);
+    cluster_close(&cluster);
+}
+
+static void test_consensus__proposals_live_through_a_change_of_leader(void **state)
+{
+    struct cluster cluster;
+    struct node *leader, *follower;
+    struct ask asks[60];
+    struct reason why;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 3);
+    leader = leader_of(&cluster);
+    follower = follower_of(&cluster);
+    for (unsigned i = 0; i < 60; i++) {
+        ask_start(i % 2 == 0 ? leader : follower, &asks[i], i + 1, WAIT_MS);
+        if (i == 30) {
+            assert_int_equal(consensus_transfer(leader->consensus, 0, &why), OK);
+        }
+        cluster_wait(&cluster, never_holds, NULL, 2);
+    }
+    for (unsigned i = 0; i < 60; i++) {
+        assert_true(cluster_wait(&cluster, ask_is_done, &asks[i], WAIT_MS));
+        assert_int_equal(asks[i].status, OK);
+    }
+    assert_agreement(&cluster, 60);
+    assert_ptr_not_equal(leader_of(&cluster), leader);
+    cluster_close(&cluster);
+}
+
+static void test_consensus__a_minority_gives_no_answer(void **state)
+{
+    struct cluster cluster;
+    struct consensus_status status;
+    struct node *leader;
+    struct ask ask;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 3);
+    leader = leader_of(&cluster);
+    assert_int_equal(propose(leader, &ask, 1, WAIT_MS), OK);
+    /* The others' files stay; only this one runs on. Those that stop do not lead, so nothing is
+     * handed over: the leader finds itself alone. */
+    for (size_t i = 0; i < 3; i++) {
+        if (&cluster.nodes[i] != leader) {
+            node_stop(&cluster.nodes[i]);
+        }
+    }
+    assert_int_equal(read_at(leader, &ask, 400), ERROR_UNAVAILABLE);
+    assert_int_equal(propose(leader, &ask, 2, 400), ERROR_UNAVAILABLE);
+    cluster_wait(&cluster, never_holds, NULL, 3000);
+    consensus_status(leader->consensus, &status);
+    assert_false(status.has_quorum);
+    assert_int_not_equal(status.role, ROLE_LEADER);
+    assert_int_equal(read_at(leader, &ask, 400), ERROR_UNAVAILABLE);
+
+    for (size_t i = 0; i < 3; i++) {
+        if (&cluster.nodes[i] != leader) {
+            node_start(&cluster.nodes[i], false, false);
+        }
+    }
+    assert_int_equal(propose(leader, &ask, 3, WAIT_MS), OK);
+    assert_int_equal(read_at(leader, &ask, WAIT_MS), OK);
+    cluster_close(&cluster);
+}
+
+/* --- snapshots ------------------------------------------------------------------------------- */
+
+static void test_consensus__a_member_far_behind_gets_a_snapshot(void **state)
+{
+    struct cluster cluster;
+    struct consensus_status status;
+    struct node *behind, *leader;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster.snapshot_threshold = 20;
+    cluster.snapshot_trailing = 5;
+    cluster_form(&cluster, 3);
+    behind = follower_of(&cluster);
+    node_stop(behind);
+    leader = leader_of(&cluster);
+    for (uint64_t i = 0; i < 60; i++) {
+        struct ask ask;
+
+        assert_int_equal(propose(leader, &ask, i + 1, WAIT_MS), OK);
+    }
+    assert_true(leader->counter->n_snapshots >= 1);
+    cluster_wait(&cluster, never_holds, NULL, 300);
+    consensus_status(leader->consensus, &status);
+    assert_true(status.snapshot_index > 0);
+
+    node_start(behind, false, false);
+    assert_agreement(&cluster, 60);
+    assert_true(behind->counter->n_restores >= 1);
+    propose_many(behind, 100, 10);
+    assert_agreement(&cluster, 70);
+    for (size_t i = 0; i < 3; i++) {
+        /* From the snapshot and the log after it. */
+        node_stop(&cluster.nodes[i]);
+        node_start(&cluster.nodes[i], false, false);
+        assert_agreement(&cluster, 70);
+    }
+    cluster_close(&cluster);
+}
+
+/* --- members --------------------------------------------------------------------------------- */
+
+static void test_consensus__a_dead_member_is_replaced_under_a_new_id(void **state)
+{
+    struct cluster cluster;
+    struct node *dead, *fresh, *nodes[3];
+    struct ask ask;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 3);
+    propose_many(leader_of(&cluster), 1, 40);
+    dead = leader_of(&cluster);
+    node_stop(dead);
+    /* Its machine comes back with an empty disk: same address, new member. */
+    fresh = cluster_add(&cluster, 77, dead->address);
+    node_start(fresh, false, false);
+    nodes[0] = fresh;
+    nodes[1] = &cluster.nodes[dead == &cluster.nodes[0] ? 1 : 0];
+    nodes[2] = &cluster.nodes[dead == &cluster.nodes[2] ? 1 : 2];
+    assert_true(cluster_want(&cluster, nodes, 3, WAIT_MS));
+    assert_agreement(&cluster, 40);
+    assert_int_equal(propose(fresh, &ask, 50, WAIT_MS), OK);
+    /* It counts: without another one there is still a quorum. */
+    node_stop(nodes[1]);
+    assert_int_equal(propose(fresh, &ask, 51, WAIT_MS), OK);
+    cluster_close(&cluster);
+}
+
+static void test_consensus__a_leader_that_is_not_wanted_hands_over(void **state)
+{
+    struct cluster cluster;
+    struct node *leader, *nodes[2];
+    struct ask ask;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 3);
+    leader = leader_of(&cluster);
+    nodes[0] = &cluster.nodes[leader == &cluster.nodes[0] ? 1 : 0];
+    nodes[1] = &cluster.nodes[leader == &cluster.nodes[2] ? 1 : 2];
+    assert_true(cluster_want(&cluster, nodes, 2, WAIT_MS));
+    assert_ptr_not_equal(leader_of(&cluster), leader);
+    node_stop(leader);
+    assert_int_equal(propose(nodes[0], &ask, 1, WAIT_MS), OK);
+    cluster_close(&cluster);
+}
+
+/* --- formats --------------------------------------------------------------------------------- */
+
+static void test_envelope__gives_back_what_went_in_and_refuses_the_rest(void **state)
+{
+    struct envelope in = {.time_ms = 1234, .n = 2}, out;
+    struct buffer bytes;
+
+    (void)state;
+    in.commands[0] = BYTES_LITERAL("one");
+    in.commands[1] = BYTES_LITERAL("");
+    buffer_init(&bytes, ENVELOPE_SIZE_MAX);
+    envelope_encode(&bytes, &in);
+    assert_int_equal(bytes.size % 8, 0);
+    assert_int_equal(envelope_decode(buffer_view(&bytes), &out), OK);
+    assert_int_equal(out.time_ms, 1234);
+    assert_int_equal(out.n, 2);
+    assert_true(bytes_equal_string(out.commands[0], "one"));
+    assert_int_equal(out.commands[1].size, 0);
+    for (size_t n = 0; n < 16; n++) {
+        assert_int_not_equal(envelope_decode(bytes_of(bytes.data, n), &out), OK);
+    }
+    bytes.data[4] = 2;
+    assert_int_equal(envelope_decode(buffer_view(&bytes), &out), ERROR_UNSUPPORTED);
+    bytes.data[4] = 1;
+    bytes.data[8] = 0xdd; /* An array of 32-bit length. */
+    assert_int_not_equal(envelope_decode(buffer_view(&bytes), &out), OK);
+    buffer_release(&bytes);
+}
+
+static void test_peer_message__cut_bytes_are_refused(void **state)
+{
+    struct peer_message in = {.number = 1, .term = 70000, .status = ERROR_FULL}, out;
+    struct buffer bytes;
+
+    (void)state;
+    in.bytes = BYTES_LITERAL("command");
+    buffer_init(&bytes, 4096);
+    peer_message_encode(&bytes, &in);
+    assert_int_equal(peer_message_decode(buffer_view(&bytes), &out), OK);
+    assert_int_equal(out.term, 70000);
+    assert_int_equal(out.status, ERROR_FULL);
+    assert_true(bytes_equal_string(out.bytes, "command"));
+    for (size_t n = 0; n < bytes.size; n++) {
+        assert_int_equal(peer_message_decode(bytes_of(bytes.data, n), &out), ERROR_INVALID);
+    }
+    buffer_release(&bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_envelope__gives_back_what_went_in_and_refuses_the_rest),
+        cmocka_unit_test(test_peer_message__cut_bytes_are_refused),
+        cmocka_unit_test(test_consensus__one_member_keeps_its_log_over_restarts),
+        cmocka_unit_test(test_consensus__refusals),
+        cmocka_unit_test(test_consensus__any_member_serves_and_a_lost_leader_is_replaced),
+        cmocka_unit_test(test_consensus__proposals_live_through_a_change_of_leader),
+        cmocka_unit_test(test_consensus__a_minority_gives_no_answer),
+        cmocka_unit_test(test_consensus__a_member_far_behind_gets_a_snapshot),
+        cmocka_unit_test(test_consensus__a_dead_member_is_replaced_under_a_new_id),
+        cmocka_unit_test(test_consensus__a_leader_that_is_not_wanted_hands_over),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
