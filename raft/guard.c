@@ -97,7 +97,9 @@ static void complete_lost(struct guard *guard)
         struct guard_lost *lost = container_of(guard->lost.next, struct guard_lost, link);
 
         list_remove(&lost->link);
-        lost->cb(lost->request, lost->status);
+        if (lost->cb != NULL) {
+            lost->cb(lost->request, lost->status);
+        }
         free(lost);
     }
 }

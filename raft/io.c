@@ -42,10 +42,11 @@ static void complete_all(struct io *io)
         struct io_done *done = container_of(io->done.next, struct io_done, link);
 
         list_remove(&done->link);
-        if (done->send_cb != NULL) {
-            done->send_cb(done->send, done->status);
-        } else {
+        if (done->get != NULL) {
             complete_get(io, done);
+        } else if (done->send_cb != NULL) {
+            /* None for a TimeoutNow. */
+            done->send_cb(done->send, done->status);
         }
         free(done);
     }
