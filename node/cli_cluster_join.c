@@ -74,7 +74,7 @@ static enum error check_request(struct join_request *request, struct reason *why
 
 static int join_with(struct join_request *request, const char *token, struct reason *why)
 {
-    const struct identity *identity = &request->files.identity;
+    const struct node_identity *identity = &request->files.identity;
     enum error error;
 
     request->join.token = token;

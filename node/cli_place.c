@@ -32,7 +32,7 @@ enum error cli_place_files(const struct cli_place *place, struct cluster_files *
                  {"advertise", place->advertise},
                  {"raft_listen", place->raft_listen},
                  {"data_listen", place->data_listen}};
-    struct identity *identity = &files->identity;
+    struct node_identity *identity = &files->identity;
     struct config config;
 
     cluster_files_init(files);

@@ -107,7 +107,7 @@ enum error cluster_files_look(const char *directory, enum cluster_files_state *s
 
 /* --- node.json -------------------------------------------------------------------------------- */
 
-static void write_identity(const struct identity *identity, struct buffer *out)
+static void write_identity(const struct node_identity *identity, struct buffer *out)
 {
     char member[17];
     json_t *object;
@@ -130,7 +130,7 @@ static bool copy_member(const json_t *object, const char *key, char *field, size
     return text != NULL && text[0] != '\0' && snprintf(field, size, "%s", text) < (int)size;
 }
 
-static bool read_identity_object(const json_t *object, struct identity *identity)
+static bool read_identity_object(const json_t *object, struct node_identity *identity)
 {
     char member[17], *end;
 

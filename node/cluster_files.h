@@ -16,7 +16,7 @@
  *   lock               held by the process that runs on the directory
  *   log/ snapshots/ meta/ blobs/ uploads/ quarantine/   the registry itself */
 
-struct identity {
+struct node_identity {
     char cluster[33];        /* 32 hex digits. */
     uint64_t member;         /* Random, never 0, never used twice. */
     char name[64];           /* "node-1". */
@@ -28,7 +28,7 @@ struct identity {
 
 struct cluster_files {
     char directory[256];
-    struct identity identity;
+    struct node_identity identity;
     struct buffer key, certificate, ca; /* PEM. */
     int lock;                           /* Descriptor; -1: none. */
 };

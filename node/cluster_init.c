@@ -29,7 +29,7 @@ static void pack_command(struct buffer *out, struct buffer *command)
     buffer_clear(command);
 }
 
-static struct member_record first_member(const struct identity *identity)
+static struct member_record first_member(const struct node_identity *identity)
 {
     return (struct member_record){
         .id = identity->member,
@@ -43,7 +43,7 @@ static struct member_record first_member(const struct identity *identity)
 static void pack_create(const struct cluster_init *init, struct bytes ca_key,
                         struct buffer *bindings, struct buffer *command)
 {
-    const struct identity *identity = &init->files.identity;
+    const struct node_identity *identity = &init->files.identity;
     const char *password = init->admin_password != NULL ? init->admin_password : init->password;
     struct cluster_record cluster = {bytes_of_string(identity->cluster),
                                      buffer_view(&init->files.ca), ca_key};
@@ -90,7 +90,7 @@ static void pack_bootstrap(const struct cluster_init *init, struct bytes ca_key,
 static enum error make_certificates(struct cluster_files *files, struct buffer *ca_key,
                                     struct reason *why)
 {
-    const struct identity *identity = &files->identity;
+    const struct node_identity *identity = &files->identity;
     struct buffer request;
     enum error error = tls_make_ca(identity->cluster, &files->ca, ca_key, why);
 
@@ -134,7 +134,7 @@ static enum error write_cluster(struct cluster_init *init, struct bytes ca_key, 
 
 enum error cluster_init(struct cluster_init *init, struct reason *why)
 {
-    struct identity *identity = &init->files.identity;
+    struct node_identity *identity = &init->files.identity;
     struct buffer ca_key;
     enum error error;
 

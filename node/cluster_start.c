@@ -26,7 +26,7 @@ static void derive_address(const char *given, const char *listen, unsigned dista
 
 static void fill_identity(const struct config *config, struct cluster_files *files)
 {
-    struct identity *identity = &files->identity;
+    struct node_identity *identity = &files->identity;
 
     cluster_files_init(files);
     memcpy(files->directory, config->data_dir, sizeof files->directory);

@@ -14,8 +14,7 @@
 /* A leader's follower this many entries behind would hold up the cluster if another member went. */
 #define LAG_MAX 10000
 
-/* --- taking the view ---------------------------------------------------------------------------
- */
+/* --- taking the view -------------------------------------------------------------------------- */
 
 static const struct member_status *log_member(const struct cluster_view *view, uint64_t id)
 {
@@ -98,8 +97,7 @@ void cluster_view_take(struct worker *worker, struct cluster_view *view)
     cluster_view_judge(view);
 }
 
-/* --- the verdict ---------------------------------------------------------------------------------
- */
+/* --- the verdict ------------------------------------------------------------------------------ */
 
 static bool judge_members(struct cluster_view *view, unsigned *voters)
 {
@@ -159,8 +157,7 @@ void cluster_view_judge(struct cluster_view *view)
              "all %u voters reachable, every blob on %" PRIu64 " nodes", voters, view->copies);
 }
 
-/* --- JSON
- * ------------------------------------------------------------------------------------------ */
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 static json_t *json_id(uint64_t id)
 {
@@ -215,8 +212,7 @@ json_t *cluster_view_json(const struct cluster_view *view)
                      node_json(view));
 }
 
-/* --- Prometheus
- * ------------------------------------------------------------------------------------ */
+/* --- Prometheus ------------------------------------------------------------------------------- */
 
 static void metric(struct buffer *out, const char *name, const char *type, const char *help,
                    uint64_t value)

@@ -21,7 +21,7 @@ struct control {
     void *closed_data;
 };
 
-/* --- the catalog as the log's machine -------------------------------------------------------- */
+/* --- the catalog as the log's machine --------------------------------------------------------- */
 
 static uint64_t machine_applied_index(void *data)
 {
@@ -73,8 +73,7 @@ struct machine control_machine(struct catalog *catalog)
                             .restore = machine_restore};
 }
 
-/* --- members: what the catalog names, the log shall run on -------------------------------------
- */
+/* --- members: what the catalog names, the log shall run on ------------------------------------ */
 
 struct wanted_members {
     struct member members[CONSENSUS_MEMBERS_MAX];
@@ -111,8 +110,7 @@ static void members_timer_cb(uv_timer_t *timer)
     }
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 struct control *control_open(uv_loop_t *loop, struct consensus *consensus, struct catalog *catalog)
 {
@@ -158,8 +156,7 @@ void control_status(struct control *control, struct consensus_status *out)
     consensus_status(control->consensus, out);
 }
 
-/* --- proposing ---------------------------------------------------------------------------------
- */
+/* --- proposing -------------------------------------------------------------------------------- */
 
 static void propose_answer(struct task *task)
 {
@@ -224,8 +221,7 @@ void control_propose(struct worker *worker, struct control_propose *request, con
     mailbox_post(&worker->control->mailbox, &request->task);
 }
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void read_answer(struct task *task)
 {
@@ -290,8 +286,7 @@ void control_wait_applied(struct worker *worker, struct control_read *request, u
     read_start(worker, request, index, cb);
 }
 
-/* --- leadership ---------------------------------------------------------------------------------
- */
+/* --- leadership ------------------------------------------------------------------------------- */
 
 static void transfer_answer(struct task *task)
 {

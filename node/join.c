@@ -154,7 +154,7 @@ static enum error take_pem(const json_t *body, const char *key, struct buffer *o
 /* The certificate must be for this cluster and the member id that goes with it. */
 static enum error take_answer(struct cluster_files *files, const json_t *body, struct reason *why)
 {
-    struct identity *identity = &files->identity;
+    struct node_identity *identity = &files->identity;
     char cluster[33];
     enum error error = take_pem(body, "certificate", &files->certificate, why);
 
@@ -197,7 +197,7 @@ struct join {
 
 static void write_body(struct join *join, struct bytes csr)
 {
-    const struct identity *identity = &join->files->identity;
+    const struct node_identity *identity = &join->files->identity;
     json_t *object = json_pack("{s:s, s:s%, s:s, s:s, s:s, s:s}", "secret", join->token.secret,
                                "csr", (const char *)csr.data, csr.size, "name", identity->name,
                                "raft_address", identity->raft_address, "data_address",

@@ -50,8 +50,7 @@ void worker_start(struct worker *worker)
     CHECK(uv_thread_create(&worker->thread, worker_run, worker) == 0);
 }
 
-/* --- drain ---------------------------------------------------------------------------------------
- */
+/* --- drain ------------------------------------------------------------------------------------ */
 
 static void drained_cb(void *data)
 {
@@ -79,8 +78,7 @@ void worker_drain(struct worker *worker, void (*done_cb)(struct worker *worker))
     mailbox_post(&worker->mailbox, &worker->task);
 }
 
-/* --- close ---------------------------------------------------------------------------------------
- */
+/* --- close ------------------------------------------------------------------------------------ */
 
 static void peers_closed_cb(void *data)
 {

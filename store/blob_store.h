@@ -28,8 +28,7 @@ struct blob_store_space {
 
 void blob_store_space(struct blob_store *store, struct blob_store_space *out);
 
-/* --- reading (blocking calls: from pool threads, or for what is surely cached) -------------------
- */
+/* --- reading (blocking calls: from pool threads, or for what is surely cached) ---------------- */
 
 /* A descriptor of the blob (close() it) and its size. ERROR_NOT_FOUND, ERROR_IO. */
 enum error blob_open(struct blob_store *store, const struct digest *digest, int *fd, uint64_t *size,
@@ -47,8 +46,7 @@ enum error blob_remove(struct blob_store *store, const struct digest *digest,
 enum error blob_save(struct blob_store *store, const struct digest *digest, struct bytes content,
                      struct reason *why) MUST_USE;
 
-/* --- uploads -----------------------------------------------------------------------------------
- */
+/* --- uploads ---------------------------------------------------------------------------------- */
 
 struct upload;
 typedef void (*upload_cb)(struct upload *upload, void *data, enum error status,

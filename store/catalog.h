@@ -20,7 +20,7 @@ enum error catalog_open(const char *directory, const struct command_row *const *
 /* Clean stop: sync, mark, close. */
 void catalog_close(struct catalog *catalog);
 
-/* --- as the log's machine -------------------------------------------------------------------- */
+/* --- as the log's machine --------------------------------------------------------------------- */
 
 struct catalog_entry {
     uint64_t index, term, time_ms;
@@ -43,7 +43,7 @@ enum error catalog_restore(struct catalog *catalog, uint64_t index,
                                                 size_t *n),
                            void *source_data, struct reason *why) MUST_USE;
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* A consistent view of now; end it soon (pages it sees cannot be reused meanwhile). At most 1,024
  * at a time. */
@@ -162,8 +162,7 @@ typedef bool (*catalog_visit_manifest)(void *data, const struct digest *digest,
 void catalog_referrers(struct catalog_txn *txn, struct bytes repository,
                        const struct digest *subject, catalog_visit_manifest visit, void *data);
 
-/* --- replication -----------------------------------------------------------------------------
- */
+/* --- replication ------------------------------------------------------------------------------ */
 
 /* Content that the node does not hold, in an order of its own; resumes after *cursor (size 0: from
  * the start) and leaves it at the last one visited. Costs one seek for each distinct set of holders
@@ -195,7 +194,7 @@ bool repository_glob_match(struct bytes glob, struct bytes name);
 bool repository_name_is_valid(struct bytes name);
 bool tag_is_valid(struct bytes tag);
 
-/* --- users ----------------------------------------------------------------------------------- */
+/* --- users ------------------------------------------------------------------------------------ */
 
 enum action { ACTION_PULL = 1, ACTION_PUSH = 2, ACTION_APPROVE = 4, ACTION_ADMIN = 8 };
 
@@ -213,7 +212,7 @@ enum error catalog_user(struct catalog_txn *txn, struct bytes name,
  * empty name, as "**" does. */
 unsigned user_actions(const struct user_record *user, struct bytes repository);
 
-/* --- members --------------------------------------------------------------------------------- */
+/* --- members ---------------------------------------------------------------------------------- */
 
 struct member_record {
     uint64_t id;
@@ -237,8 +236,7 @@ struct cluster_record {
 /* ERROR_NOT_FOUND before cluster.create was applied. */
 enum error catalog_cluster(struct catalog_txn *txn, struct cluster_record *out) MUST_USE;
 
-/* --- commands (encoders; bodies are documented beside each apply) ------------------------------
- */
+/* --- commands (encoders; bodies are documented beside each apply) ----------------------------- */
 
 struct manifest_put {
     struct bytes repository;
@@ -294,8 +292,7 @@ void command_cluster_create(struct buffer *out, const struct command_id *id,
 extern const struct command_row catalog_commands[];
 extern const size_t catalog_commands_n;
 
-/* --- for promotion/, inside its own apply ------------------------------------------------------
- */
+/* --- for promotion/, inside its own apply ----------------------------------------------------- */
 
 /* Link content into a repository, whatever its write rule says. Idempotent. Content that the
  * registry does not have (foreign layers, what a sparse manifest lacks) is passed over: that a
