@@ -40,7 +40,7 @@
     X(COMMAND_PROMOTION_CANCEL, 113, "promotion.cancel")
 
 enum command_kind {
-#define X(id, number, name) id = number,
+#define X(id, number, name) id = (number),
     COMMAND_LIST(X)
 #undef X
 };

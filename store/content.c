@@ -75,7 +75,7 @@ bool repository_check(struct bytes repository, struct outcome *outcome)
 bool repository_check_open(struct catalog_txn *txn, struct bytes repository,
                            struct outcome *outcome)
 {
-    struct write_rule rule;
+    struct write_rule rule = {.mode = WRITE_PROMOTION_ONLY};
 
     if (!repository_check(repository, outcome)) {
         return false;
