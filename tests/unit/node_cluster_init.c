@@ -48,7 +48,7 @@ static int teardown(void **state)
 
 static void make(struct fixture *fixture, struct cluster_init *init, const char *directory)
 {
-    struct identity *identity = &init->files.identity;
+    struct node_identity *identity = &init->files.identity;
 
     *init = (struct cluster_init){0};
     cluster_files_init(&init->files);
@@ -107,7 +107,7 @@ static void test_init__leaves_what_is_there_alone(void **state)
     snprintf(path, sizeof path, "%s/notes.txt", fixture->root);
     assert_int_equal(durable_write(fixture->root, "notes.txt", 0600, BYTES_LITERAL("x"), NULL), OK);
     for (int i = 0; i < 2; i++) {
-        struct identity identity = first.files.identity;
+        struct node_identity identity = first.files.identity;
         second = (struct cluster_init){0};
         cluster_files_init(&second.files);
         second.files.identity = identity;
