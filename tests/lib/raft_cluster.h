@@ -350,7 +350,8 @@ static inline void cluster_open(struct cluster *cluster)
     CHECK(uv_loop_init(&cluster->loop) == 0);
     uv_timer_init(&cluster->loop, &cluster->timer);
     uv_timer_start(&cluster->timer, wake_cb, 5, 5);
-    snprintf(cluster->directory, sizeof cluster->directory, "/tmp/caisson-raft-XXXXXX");
+    snprintf(cluster->directory, sizeof cluster->directory, "%s/caisson-raft-XXXXXX",
+             getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
     CHECK(mkdtemp(cluster->directory) != NULL);
     buffer_init(&cluster->ca, 16384);
     buffer_init(&cluster->ca_key, 16384);
