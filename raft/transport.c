@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/random.h"
 #include "raft/transport_state.h"
 
 #include <inttypes.h>
@@ -16,141 +15,11 @@
 #include <stdlib.h>
 
 #define TICK_MS            50
-#define BACKOFF_MS_MIN     50
-#define BACKOFF_MS_MAX     1000
 #define PING_MS_DEFAULT    500
 #define SILENCE_MS_DEFAULT 3000
 #define OPENING_MS         3000 /* What connecting and TLS may take, and a bit. */
 #define LISTEN_BACKLOG     128
 #define OUT_SIZE_KEPT      (4u * 1024 * 1024)
-
-static const struct link_events link_events;
-
-/* --- peers ----------------------------------------------------------------------------------- */
-
-struct peer *transport_find(const struct transport *transport, uint64_t id)
-{
-    LIST_FOR_EACH (item, &transport->peers) {
-        struct peer *peer = container_of(item, struct peer, item);
-
-        if (peer->id == id && !peer->forgotten) {
-            return peer;
-        }
-    }
-    return NULL;
-}
-
-static bool is_forgotten(const struct transport *transport, uint64_t id)
-{
-    for (unsigned i = 0; i < TRANSPORT_FORGOTTEN_MAX; i++) {
-        if (transport->forgotten[i] == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Not at once, and not all together. */
-static void retry_later(struct peer *peer)
-{
-    peer->retry_ms = clock_monotonic_ms() + peer->backoff_ms / 2 +
-                     random_u64() % (peer->backoff_ms / 2 + 1);
-    peer->backoff_ms = peer->backoff_ms * 2 < BACKOFF_MS_MAX ? peer->backoff_ms * 2
-                                                             : BACKOFF_MS_MAX;
-}
-
-static void note_error(struct peer *peer, const char *text)
-{
-    if (strcmp(peer->error, text) != 0) {
-        LOG_WARN("link to node %016" PRIx64 " at %s is down: %s", peer->id, peer->address, text);
-    }
-    snprintf(peer->error, sizeof peer->error, "%s", text);
-}
-
-static void peer_connect(struct transport *transport, struct peer *peer)
-{
-    struct reason why;
-
-    CHECK(peer->link == NULL);
-    peer->link = link_connect(transport->options.loop, peer->address, peer->id,
-                              transport->options.tls, &transport->self, &link_events, transport,
-                              &why);
-    if (peer->link == NULL) {
-        note_error(peer, why.text);
-        retry_later(peer);
-        return;
-    }
-    transport->n_links++;
-}
-
-struct peer *transport_reach(struct transport *transport, uint64_t id, const char *address)
-{
-    struct peer *peer = transport_find(transport, id);
-
-    if (peer != NULL || transport->closing || id == 0 || id == transport->self.id ||
-        address == NULL || strlen(address) > HELLO_ADDRESS_MAX || is_forgotten(transport, id) ||
-        transport->n_peers == TRANSPORT_PEERS_MAX) {
-        return peer;
-    }
-    peer = memory_zero(sizeof *peer);
-    peer->id = id;
-    peer->backoff_ms = BACKOFF_MS_MIN;
-    snprintf(peer->address, sizeof peer->address, "%s", address);
-    list_append(&transport->peers, &peer->item);
-    transport->n_peers++;
-    peer_connect(transport, peer);
-    return peer;
-}
-
-void transport_connect(struct transport *transport, uint64_t id, const char *address)
-{
-    struct peer *peer = transport_reach(transport, id, address);
-
-    if (peer == NULL || strcmp(peer->address, address) == 0 ||
-        strlen(address) > HELLO_ADDRESS_MAX) {
-        return;
-    }
-    snprintf(peer->address, sizeof peer->address, "%s", address);
-    peer->backoff_ms = BACKOFF_MS_MIN;
-    peer->retry_ms = 0;
-    if (peer->link != NULL) {
-        link_close(peer->link, ERROR_CANCELED, "the peer moved to another address");
-    }
-}
-
-static void peer_free(struct transport *transport, struct peer *peer)
-{
-    CHECK(peer->link == NULL && peer->sending == NULL);
-    list_remove(&peer->item);
-    transport->n_peers--;
-    free(peer);
-}
-
-void transport_forget(struct transport *transport, uint64_t id)
-{
-    struct peer *peer = transport_find(transport, id);
-
-    if (!is_forgotten(transport, id)) {
-        transport->forgotten[transport->n_forgotten++ % TRANSPORT_FORGOTTEN_MAX] = id;
-    }
-    LIST_FOR_EACH (item, &transport->incoming) {
-        struct link *link = container_of(item, struct link, item);
-
-        if (link->id == id) {
-            link_close(link, ERROR_DENIED, "the node was removed from the cluster");
-        }
-    }
-    if (peer == NULL) {
-        return;
-    }
-    peer->forgotten = true;
-    if (peer->link != NULL) {
-        link_close(peer->link, ERROR_DENIED, "the node was removed from the cluster");
-    } else {
-        snapshot_send_abort(peer, ERROR_CANCELED);
-        peer_free(transport, peer);
-    }
-}
 
 /* --- links ----------------------------------------------------------------------------------- */
 
@@ -167,7 +36,7 @@ static void accept_next(struct transport *transport)
     }
     transport->accept_waits = false;
     link = link_accept(transport->options.loop, (uv_stream_t *)&transport->listener,
-                       transport->options.tls, &transport->self, &link_events, transport);
+                       transport->options.tls, &transport->self, &transport_link_events, transport);
     list_append(&transport->incoming, &link->item);
     transport->pending++;
     transport->n_links++;
@@ -197,7 +66,7 @@ static enum error incoming_up(struct transport *transport, struct link *link,
                               const struct hello *hello, struct reason *why)
 {
     pending_is_over(transport);
-    if (is_forgotten(transport, link->id)) {
+    if (transport_is_forgotten(transport, link->id)) {
         return fail(why, ERROR_DENIED, "the node was removed from the cluster");
     }
     if (transport_reach(transport, link->id, hello->address) == NULL) {
@@ -226,7 +95,7 @@ static enum error on_link_up(struct link *link, const struct hello *hello, struc
     if (peer == NULL || peer->link != link) {
         return fail(why, ERROR_CANCELED, "the link is not wanted any more");
     }
-    peer->backoff_ms = BACKOFF_MS_MIN;
+    peer->backoff_ms = TRANSPORT_BACKOFF_MS_MIN;
     peer->error[0] = '\0';
     LOG_INFO("link to node %016" PRIx64 " at %s is up", peer->id, peer->address);
     if (transport->options.events.link != NULL) {
@@ -255,8 +124,8 @@ static void outgoing_down(struct transport *transport, struct link *link, const 
     peer->link = NULL;
     snapshot_send_abort(peer, ERROR_UNAVAILABLE);
     if (!peer->forgotten && !transport->closing) {
-        note_error(peer, text);
-        retry_later(peer);
+        peer_note_error(peer, text);
+        peer_retry_later(peer);
     }
     if (link->up && transport->options.events.link != NULL) {
         transport->options.events.link(transport->options.data, peer->id, false);
@@ -290,123 +159,7 @@ static void on_link_down(struct link *link, enum error error, const char *text)
     transport_check_closed(transport);
 }
 
-/* --- frames ---------------------------------------------------------------------------------- */
-
-static enum error take_pong(struct peer *peer, const struct frame *frame, struct reason *why)
-{
-    uint64_t now = clock_monotonic_ns();
-    uint64_t then;
-    enum error error = frame_decode_number(frame->body, &then, why);
-
-    if (error == OK && then <= now) {
-        peer->round_trip_us = (now - then) / 1000 + 1;
-    }
-    return error;
-}
-
-static enum error take_ack(struct peer *peer, const struct frame *frame, struct reason *why)
-{
-    struct snapshot_piece ack;
-    enum error error = frame_decode_piece(frame->body, &ack, why);
-
-    if (error == OK) {
-        snapshot_send_ack(peer, &ack);
-    }
-    return error;
-}
-
-/* What may come back on a link that we opened. */
-static enum error outgoing_frame(struct peer *peer, const struct frame *frame, struct reason *why)
-{
-    switch (frame->kind) {
-    case FRAME_PONG:
-        return take_pong(peer, frame, why);
-    case FRAME_SNAPSHOT_ACK:
-        return take_ack(peer, frame, why);
-    default:
-        return fail(why, ERROR_INVALID, "a frame of kind %s does not belong on this link",
-                    frame_kind_name(frame->kind));
-    }
-}
-
-static enum error take_ping(struct link *link, const struct frame *frame, struct reason *why)
-{
-    struct buffer out;
-    uint64_t number;
-    enum error error = frame_decode_number(frame->body, &number, why);
-
-    if (error != OK) {
-        return error;
-    }
-    buffer_init(&out, 64);
-    error = frame_encode_number(&out, FRAME_PONG, number);
-    CHECK(error == OK);
-    (void)link_send(link, buffer_view(&out), TRANSPORT_SMALL_MAX);
-    buffer_release(&out);
-    return OK;
-}
-
-static enum error take_message(struct transport *transport, struct link *link,
-                               const struct frame *frame, struct reason *why)
-{
-    struct raft_message message;
-    enum error error = frame_decode_message(frame->kind, frame->body, &message, why);
-
-    if (error != OK) {
-        return error;
-    }
-    if (!transport->started || transport->closing) {
-        frame_release_message(&message);
-        return OK;
-    }
-    message.server_id = link->id;
-    message.server_address = link->address;
-    transport->options.events.message(transport->options.data, &message);
-    return OK;
-}
-
-static enum error incoming_frame(struct transport *transport, struct link *link,
-                                 const struct frame *frame, struct reason *why)
-{
-    switch (frame->kind) {
-    case FRAME_PING:
-        return take_ping(link, frame, why);
-    case FRAME_INSTALL_SNAPSHOT:
-        return snapshot_receive_offer(transport, link, frame, why);
-    case FRAME_SNAPSHOT_PIECE:
-        return snapshot_receive_piece(link, frame, why);
-    case FRAME_HELLO:
-    case FRAME_PONG:
-    case FRAME_SNAPSHOT_ACK:
-        return fail(why, ERROR_INVALID, "a frame of kind %s does not belong on this link",
-                    frame_kind_name(frame->kind));
-    default:
-        break;
-    }
-    if (frame->kind < FRAME_APPLICATION) {
-        return take_message(transport, link, frame, why);
-    }
-    if (transport->started && !transport->closing) {
-        transport->options.events.frame(transport->options.data, link->id, frame->kind,
-                                        frame->body);
-    }
-    return OK;
-}
-
-static enum error on_link_frame(struct link *link, const struct frame *frame, struct reason *why)
-{
-    struct transport *transport = link->data;
-    struct peer *peer = transport_find(transport, link->id);
-
-    if (peer == NULL) {
-        return fail(why, ERROR_DENIED, "the node was removed from the cluster");
-    }
-    peer->heard_ms = link->heard_ms;
-    return link->outgoing ? outgoing_frame(peer, frame, why)
-                          : incoming_frame(transport, link, frame, why);
-}
-
-static const struct link_events link_events = {on_link_up, on_link_frame, on_link_down};
+const struct link_events transport_link_events = {on_link_up, transport_take_frame, on_link_down};
 
 /* --- sending --------------------------------------------------------------------------------- */
 

@@ -6,9 +6,10 @@
 
 /* What raft/transport.c and raft/snapshot_*.c share; no other file includes it. */
 
-#define TRANSPORT_PEERS_MAX     32
-#define TRANSPORT_PENDING_MAX   64 /* Incoming links before their hello. */
-#define TRANSPORT_FORGOTTEN_MAX 64
+#define TRANSPORT_PEERS_MAX      32
+#define TRANSPORT_PENDING_MAX    64 /* Incoming links before their hello. */
+#define TRANSPORT_FORGOTTEN_MAX  64
+#define TRANSPORT_BACKOFF_MS_MIN 50
 /* How much may wait on a link before a message is dropped: entries and application frames give way
  * to votes, heartbeats and results. */
 #define TRANSPORT_BULK_MAX  (8u * 1024 * 1024)
@@ -53,11 +54,27 @@ struct transport {
     void *closed_data;
 };
 
+/* --- raft/transport_peers.c --- */
+
 struct peer *transport_find(const struct transport *transport, uint64_t id);
 /* Find or make; NULL: forgotten, ourselves, or too many. */
 struct peer *transport_reach(struct transport *transport, uint64_t id, const char *address);
+
+/* Free a peer that has no link and no snapshot on its way. */
+void peer_free(struct transport *transport, struct peer *peer);
+void peer_connect(struct transport *transport, struct peer *peer);
+void peer_retry_later(struct peer *peer);
+/* Remember why its link is down, and log it when that is news. */
+void peer_note_error(struct peer *peer, const char *text);
+bool transport_is_forgotten(const struct transport *transport, uint64_t id);
+
+/* --- raft/transport.c --- */
+extern const struct link_events transport_link_events;
 /* Ends closing once nothing is left; call it after each thing that went. */
 void transport_check_closed(struct transport *transport);
+
+/* --- raft/transport_frames.c: link_events.frame --- */
+enum error transport_take_frame(struct link *link, const struct frame *frame, struct reason *why);
 
 /* --- raft/snapshot_send.c --- */
 void snapshot_send_ack(struct peer *peer, const struct snapshot_piece *ack);
