@@ -220,6 +220,6 @@ void link_close(struct link *link, enum error error, const char *text)
         return;
     }
     link->error = error;
-    snprintf(link->text, sizeof link->text, "%s", text);
+    snprintf(link->text, sizeof link->text, "%.*s", (int)sizeof link->text - 1, text);
     stream_close(&link->stream);
 }
