@@ -88,10 +88,10 @@ static void open_work(uv_work_t *work)
 /* No good copy here: the other holders. */
 static void serve_elsewhere(struct blob_serve *serve, enum error status, const struct reason *why)
 {
-    if (serve->worker->repair != NULL && serve->record.n_holders > 0) {
+    if (serve->worker->repair != NULL && (!serve->local_only || status == ERROR_CORRUPT)) {
         repair_want(serve->worker->repair, &serve->digest, serve->record.size);
     }
-    if (serve->record.n_holders == 0) {
+    if (serve->local_only) {
         blob_serve_fail(serve, status == ERROR_NOT_FOUND ? ERROR_BLOB_UNKNOWN : status, why);
         return;
     }
@@ -159,7 +159,7 @@ static void serve_headers(struct exchange *exchange, const char *text)
 }
 
 void blob_serve(struct exchange *exchange, const struct digest *digest,
-                const struct blob_record *record)
+                const struct blob_record *record, bool local_only)
 {
     struct bytes none_match = exchange_header(exchange, "If-None-Match");
     struct blob_serve *serve;
@@ -189,6 +189,7 @@ void blob_serve(struct exchange *exchange, const struct digest *digest,
     serve->digest = *digest;
     serve->record = *record;
     serve->range = range;
+    serve->local_only = local_only;
     exchange_hold(exchange);
     serve_open(serve);
 }

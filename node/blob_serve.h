@@ -23,9 +23,9 @@ bool etag_list_names(struct bytes header, const char *digest);
 
 struct blob_serve;
 
-/* record: size, and the holders to ask when there is no local copy; n_holders 0: 404 then. */
+/* record: size, and the holders to ask when there is no local copy. local_only: 404 then. */
 void blob_serve(struct exchange *exchange, const struct digest *digest,
-                const struct blob_record *record);
+                const struct blob_record *record, bool local_only);
 
 /* --- for node/blob_fetch.c -------------------------------------------------------------------- */
 
@@ -35,6 +35,7 @@ struct blob_serve {
     struct digest digest;
     struct blob_record record;
     struct blob_range range;
+    bool local_only;
     void *work; /* What is under way. */
 };
 

@@ -10,6 +10,7 @@
 #include "node/worker.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static bool digest_parameter(struct exchange *exchange, struct digest *out)
 {
@@ -34,6 +35,12 @@ static enum error blob_lookup(struct exchange *exchange, const struct digest *di
     if (rv == OK) {
         rv = catalog_blob(&txn, digest, out);
     }
+    if (rv == OK) {
+        uint64_t live[HOLDERS_MAX];
+
+        out->n_holders = catalog_live_holders(&txn, out, live);
+        memcpy(out->holders, live, out->n_holders * sizeof live[0]);
+    }
     catalog_done(&txn);
     return rv;
 }
@@ -55,7 +62,7 @@ static void second_look_cb(struct control_read *read, enum error status)
                       &(struct reason){"this node cannot tell whether the blob is there: no quorum "
                                        "or no leader"});
     } else if (blob_lookup(exchange, &look->digest, &record) == OK) {
-        blob_serve(exchange, &look->digest, &record);
+        blob_serve(exchange, &look->digest, &record, false);
     } else {
         exchange_fail(exchange, ERROR_BLOB_UNKNOWN,
                       &(struct reason){"the repository has no such blob"});
@@ -74,7 +81,7 @@ static void blob_get_handler(struct exchange *exchange)
         return;
     }
     if (blob_lookup(exchange, &digest, &record) == OK) {
-        blob_serve(exchange, &digest, &record);
+        blob_serve(exchange, &digest, &record, false);
         return;
     }
     look = memory_zero(sizeof *look);

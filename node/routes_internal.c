@@ -51,7 +51,7 @@ static void stat_work_cb(uv_work_t *work, int result)
 
     CHECK(result == 0);
     if (stat->status == OK) {
-        blob_serve(stat->exchange, &stat->digest, &record);
+        blob_serve(stat->exchange, &stat->digest, &record, true);
     } else {
         exchange_fail(stat->exchange,
                       stat->status == ERROR_NOT_FOUND ? ERROR_BLOB_UNKNOWN : stat->status, NULL);
