@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "node/http.h"
+#include "node/manifest_load.h"
 #include "node/peers.h"
 
 /* How long requests under way may take once a stop was asked for. */
@@ -12,6 +13,7 @@
 void worker_init(struct worker *worker, unsigned number)
 {
     worker->number = number;
+    worker->manifests = manifest_cache_open();
     CHECK(uv_loop_init(&worker->loop) == 0);
     mailbox_init(&worker->mailbox, &worker->loop);
     CHECK(uv_timer_init(&worker->loop, &worker->settle_timer) == 0);
@@ -119,4 +121,5 @@ void worker_join(struct worker *worker)
 {
     CHECK(uv_thread_join(&worker->thread) == 0);
     CHECK(uv_loop_close(&worker->loop) == 0);
+    manifest_cache_close(worker->manifests);
 }

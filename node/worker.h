@@ -17,6 +17,7 @@ struct peers;   /* Outgoing requests to other nodes on this worker's loop: node/
 struct uploads; /* Upload sessions of this node: node/uploads.h. */
 struct repair;  /* Catching up, one per node: node/repair.h. */
 struct access_cache;
+struct manifest_cache; /* node/manifest_load.h */
 struct http_listener;
 
 struct worker {
@@ -32,6 +33,7 @@ struct worker {
     struct uploads *uploads;
     struct repair *repair;
     struct access_cache *access;
+    struct manifest_cache *manifests; /* This worker's own; NULL: none. */
     unsigned
         control_pending; /* Requests that the control thread has not answered (node/control.c). */
     /* Private. */
