@@ -83,7 +83,8 @@ static void fail_with(struct stream *stream, enum error error, const char *text)
         return;
     }
     stream->error = error;
-    snprintf(stream->error_text, sizeof stream->error_text, "%s", text);
+    snprintf(stream->error_text, sizeof stream->error_text, "%.*s",
+             (int)sizeof stream->error_text - 1, text);
     close_handles(stream);
 }
 
