@@ -22,7 +22,7 @@ static const char *const status_usage =
 
 static void member_row(struct cli_table *table, const json_t *member)
 {
-    static const char *const keys[] = {"name", "id", "role", "client_address"};
+    static const char *const keys[] = {"name", "id", "role", "url"};
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const char *text = json_member_string(member, keys[i]);

@@ -103,6 +103,7 @@ static int run_serve(int argc, char **argv)
         printf("The configuration is good.\n");
         return CLI_OK;
     }
+    log_setup(config.log_level, config.name);
     return node_run(&config);
 }
 
