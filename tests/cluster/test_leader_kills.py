@@ -1,0 +1,110 @@
+"""Leaders die under load, again and again: no write that was acknowledged is lost, and each node
+says the same in the end. scripts/kill-run runs more of it."""
+import os
+import statistics
+import threading
+import time
+
+import caisson
+
+KILLS = int(os.environ.get("CAISSON_KILLS", "6"))
+WRITERS = 4
+
+
+class Load:
+    """Writers that put manifests under tags of their own through every node, each at most once
+    acknowledged; what happened is kept."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.stop = threading.Event()
+        self.lock = threading.Lock()
+        self.acknowledged = {}  # tag -> digest
+        self.times = []         # monotonic, of each acknowledgement
+        self.threads = [threading.Thread(target=self.write, args=[i], daemon=True)
+                        for i in range(WRITERS)]
+        for seed in range(3):
+            for blob in cluster.image(seed)[:2]:
+                cluster.push_blob(1, "kills/app", blob)
+        for thread in self.threads:
+            thread.start()
+
+    def write(self, writer):
+        number = 0
+        while not self.stop.is_set():
+            number += 1
+            manifest = self.cluster.image(number % 3)[2]
+            tag = f"w{writer}-{number}"
+            # Clients turn to another node when one does not answer.
+            node = (writer + number) % self.cluster.nodes + 1
+            try:
+                answer = self.cluster.put_manifest(node, "kills/app", tag, manifest)
+            except OSError:
+                time.sleep(0.01)
+                continue
+            if answer.status == 201:
+                with self.lock:
+                    self.acknowledged[tag] = caisson.digest_of(manifest)
+                    self.times.append(time.monotonic())
+
+    def next_after(self, moment):
+        with self.lock:
+            return next((t for t in self.times if t > moment), None)
+
+    def end(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(40)
+
+
+def kill_leaders(cluster, kills):
+    """Seconds from each kill to the next acknowledged write, and the load's record."""
+    load, gaps = Load(cluster), []
+    try:
+        for _ in range(kills):
+            caisson.wait_until(lambda since=time.monotonic(): load.next_after(since), 30,
+                               f"a write before the kill\n{cluster.logs()}")
+            leader = cluster.leader()
+            cluster.kill(leader)
+            killed = time.monotonic()
+            gaps.append(caisson.wait_until(lambda since=killed: load.next_after(since), 30,
+                                           f"a write after the kill\n{cluster.logs()}") - killed)
+            time.sleep(0.3)
+            cluster.restart(leader)
+            cluster.wait_ready()
+    finally:
+        load.end()
+    return gaps, load.acknowledged
+
+
+def lost_writes(cluster, acknowledged):
+    """(node, tag) of every acknowledged write that a node does not have as it was."""
+    lost = []
+    for node in range(1, cluster.nodes + 1):
+        for tag, digest in acknowledged.items():
+            answer = cluster.call(node, f"/v2/kills/app/manifests/{tag}", "HEAD",
+                                  headers={"Accept": caisson.MANIFEST})
+            if answer.status != 200 or answer.headers["Docker-Content-Digest"] != digest:
+                lost.append((node, tag))
+    return lost
+
+
+def state_hashes(cluster):
+    """{applied index: {hashes}} once all nodes are at one index."""
+    def same_index():
+        nodes = [cluster.status(i)["node"] for i in range(1, cluster.nodes + 1)]
+        found = {(node["applied_index"], node["state_hash"]) for node in nodes}
+        return found if len({index for index, _ in found}) == 1 else None
+    return caisson.wait_until(same_index, 30, "all nodes at one index")
+
+
+def test_no_acknowledged_write_is_lost_when_leaders_die(fresh_cluster):
+    cluster = fresh_cluster()
+    gaps, acknowledged = kill_leaders(cluster, KILLS)
+    assert len(gaps) == KILLS and len(acknowledged) > KILLS
+    assert lost_writes(cluster, acknowledged) == []
+    assert len(state_hashes(cluster)) == 1
+    milliseconds = sorted(round(gap * 1000) for gap in gaps)
+    print(f"{KILLS} kills, {len(acknowledged)} acknowledged writes, none lost; kill to next write: "
+          f"median {statistics.median(milliseconds):.0f} ms, worst {milliseconds[-1]} ms, all "
+          f"{milliseconds}")
