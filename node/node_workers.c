@@ -11,7 +11,7 @@
 #include "node/routes_admin.h"
 #include "node/routes_blobs.h"
 #include "node/routes_internal.h"
-extern const struct route routes_manifests[];
+#include "node/routes_manifests.h"
 #include "node/routes_promotion.h"
 #include "node/routes_status.h"
 #include "node/uploads.h"
