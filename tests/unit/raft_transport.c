@@ -277,7 +277,14 @@ static struct raft_message vote_for(const struct node *node)
     return message;
 }
 
+struct sending {
+    struct snapshot_send send;
+    bool done;
+    enum error status;
+};
+
 struct world {
+    struct sending sending, second; /* Here, so that they outlive a failed assertion. */
     uv_loop_t loop;
     struct test_ca ca;
     struct node one, two, three;
@@ -572,12 +579,6 @@ static void test_transport__lies_and_garbage_close_only_that_link(void **state)
 
 /* --- snapshots ------------------------------------------------------------------------------- */
 
-struct sending {
-    struct snapshot_send send;
-    bool done;
-    enum error status;
-};
-
 static void on_sent(struct snapshot_send *send, enum error status)
 {
     struct sending *sending = container_of(send, struct sending, send);
@@ -611,20 +612,20 @@ static void test_transport__snapshots_stream_while_heartbeats_pass(void **state)
     static const uint64_t sizes[] = {1, SNAPSHOT_PIECE_MAX, SNAPSHOT_PIECE_MAX + 1, 20u << 20};
     struct world *world = *state;
     struct raft_message vote = vote_for(&world->two);
-    struct sending sending, second;
+    struct sending *sending = &world->sending, *second = &world->second;
 
     link_both(&world->one, &world->two);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         world->two.messages = 0;
-        send_snapshot(world, &sending, sizes[i]);
-        send_snapshot(world, &second, 5);
-        while (!sending.done) {
+        send_snapshot(world, sending, sizes[i]);
+        send_snapshot(world, second, 5);
+        while (!sending->done) {
             assert_true(transport_send(world->one.transport, &vote));
             uv_run(&world->loop, UV_RUN_ONCE);
         }
-        RUN_UNTIL(&world->loop, second.done);
-        assert_int_equal(second.status, ERROR_BUSY);
-        assert_int_equal(sending.status, OK);
+        RUN_UNTIL(&world->loop, second->done);
+        assert_int_equal(second->status, ERROR_BUSY);
+        assert_int_equal(sending->status, OK);
         assert_true(world->two.snapshot_size == sizes[i]);
         assert_true(world->two.snapshot_sum == snapshot_sum(sizes[i]));
         assert_int_equal(world->two.delivered, i + 1);
@@ -635,28 +636,28 @@ static void test_transport__snapshots_stream_while_heartbeats_pass(void **state)
 static void test_transport__snapshots_that_fail_say_so(void **state)
 {
     struct world *world = *state;
-    struct sending sending;
+    struct sending *sending = &world->sending;
 
-    send_snapshot(world, &sending, 100); /* No link yet. */
-    RUN_UNTIL(&world->loop, sending.done);
-    assert_int_equal(sending.status, ERROR_UNAVAILABLE);
+    send_snapshot(world, sending, 100); /* No link yet. */
+    RUN_UNTIL(&world->loop, sending->done);
+    assert_int_equal(sending->status, ERROR_UNAVAILABLE);
     link_both(&world->one, &world->two);
     world->two.refuse_write = ERROR_FULL;
-    send_snapshot(world, &sending, 5u << 20);
-    RUN_UNTIL(&world->loop, sending.done);
-    assert_int_equal(sending.status, ERROR_PEER);
+    send_snapshot(world, sending, 5u << 20);
+    RUN_UNTIL(&world->loop, sending->done);
+    assert_int_equal(sending->status, ERROR_PEER);
     world->two.refuse_write = OK;
     world->two.refuse_finish = ERROR_CORRUPT;
-    send_snapshot(world, &sending, 5u << 20);
-    RUN_UNTIL(&world->loop, sending.done);
-    assert_int_equal(sending.status, ERROR_PEER);
+    send_snapshot(world, sending, 5u << 20);
+    RUN_UNTIL(&world->loop, sending->done);
+    assert_int_equal(sending->status, ERROR_PEER);
     world->two.refuse_finish = OK;
     /* The receiver dies half way. */
-    send_snapshot(world, &sending, 20u << 20);
+    send_snapshot(world, sending, 20u << 20);
     run_for(&world->loop, 20);
     node_stop(&world->two);
-    RUN_UNTIL(&world->loop, sending.done);
-    assert_int_equal(sending.status, ERROR_UNAVAILABLE);
+    RUN_UNTIL(&world->loop, sending->done);
+    assert_int_equal(sending->status, ERROR_UNAVAILABLE);
     assert_int_equal(world->two.created, world->two.released);
     assert_int_equal(world->two.delivered, 0);
     assert_int_equal(world->two.messages, 0);
@@ -665,14 +666,14 @@ static void test_transport__snapshots_that_fail_say_so(void **state)
 static void test_transport_close__with_a_snapshot_under_way(void **state)
 {
     struct world *world = *state;
-    struct sending sending;
+    struct sending *sending = &world->sending;
 
     link_both(&world->one, &world->two);
-    send_snapshot(world, &sending, 20u << 20);
+    send_snapshot(world, sending, 20u << 20);
     run_for(&world->loop, 20);
     node_stop(&world->one);
-    assert_true(sending.done);
-    assert_int_not_equal(sending.status, OK);
+    assert_true(sending->done);
+    assert_int_not_equal(sending->status, OK);
     RUN_UNTIL(&world->loop, world->two.created == world->two.released);
 }
 
