@@ -29,25 +29,25 @@ struct incoming {
 struct storage {
     uv_loop_t *loop;
     char *log_directory, *snapshot_directory;
-    char cluster[CLUSTER_ID_SIZE + 1];
     uint64_t id;
     size_t entry_max;
     void (*low_space)(void *data, bool is_low);
     void *data;
-    int lock_fd;
     struct vote_file vote;
     struct log_loaded loaded; /* Until storage_load(). */
-    bool needs_restart;       /* The log ends before, or contradicts, the newest snapshot. */
     struct log_thread log;    /* From storage_load() on. */
-    bool is_loaded;
     uint64_t next_index;
     struct snapshot_about newest; /* index 0: there is none. */
     struct incoming incoming;
-    unsigned jobs; /* Snapshot work that has not called back. */
-    bool is_closing;
     void (*closed_cb)(void *data);
     void *closed_data;
+    int lock_fd;
     unsigned mended;
+    unsigned jobs; /* Snapshot work that has not called back. */
+    char cluster[CLUSTER_ID_SIZE + 1];
+    bool is_loaded;
+    bool is_closing;
+    bool needs_restart; /* The log ends before, or contradicts, the newest snapshot. */
 };
 
 /* One less; goes on with closing when it was waited for. */

@@ -16,21 +16,25 @@
 #define SAMPLES_MAX     2000000
 #define OUTSTANDING_MAX 256
 
-struct bench {
-    uv_loop_t loop;
-    struct storage *storage;
-    uint64_t index, began_ns, end_ns;
-    uint32_t *samples_us;
-    size_t n;
-    unsigned in_flight;
-    bool is_closed;
-};
+struct bench;
 
 struct slot {
     struct raft_io_append req;
     struct bench *bench;
     struct raft_entry entry;
     uint64_t began_ns;
+};
+
+struct bench {
+    uv_loop_t loop;
+    struct storage *storage;
+    uint64_t began_ns, end_ns;
+    uint32_t *samples_us;
+    size_t n;
+    unsigned in_flight;
+    bool is_closed;
+    uint8_t data[ENTRY_SIZE];
+    struct slot slots[OUTSTANDING_MAX];
 };
 
 static int compare(const void *a, const void *b)
@@ -125,14 +129,11 @@ static void appended(struct raft_io_append *req, int status)
 
 static void run(struct bench *bench, unsigned outstanding, uint64_t duration_ns, uint32_t bare_us)
 {
-    struct slot *slots = calloc(outstanding, sizeof *slots);
+    struct slot *slots = bench->slots;
     struct storage_status before, after;
     uint32_t p50, p99;
     double seconds;
 
-    if (slots == NULL) {
-        exit(1);
-    }
     storage_status(bench->storage, &before);
     bench->n = 0;
     bench->began_ns = clock_monotonic_ns();
@@ -141,7 +142,7 @@ static void run(struct bench *bench, unsigned outstanding, uint64_t duration_ns,
         slots[i].bench = bench;
         slots[i].req.data = &slots[i];
         slots[i].entry = (struct raft_entry){.term = 1, .type = RAFT_COMMAND};
-        slots[i].entry.buf.base = calloc(1, ENTRY_SIZE);
+        slots[i].entry.buf.base = bench->data;
         slots[i].entry.buf.len = ENTRY_SIZE;
         append(&slots[i]);
     }
@@ -159,10 +160,6 @@ static void run(struct bench *bench, unsigned outstanding, uint64_t duration_ns,
            outstanding, (double)bench->n / seconds, p50, p99,
            (double)bench->n / (double)(after.syncs - before.syncs), after.sync_p50_us,
            after.sync_p99_us, (double)p50 / bare_us);
-    for (unsigned i = 0; i < outstanding; i++) {
-        free(slots[i].entry.buf.base);
-    }
-    free(slots);
 }
 
 static void closed(void *data)
@@ -197,7 +194,6 @@ int main(int argc, char **argv)
         perror(directory);
         return 1;
     }
-    bare_us = bare_sync(directory, false, duration_ns);
     bare_sync(directory, true, duration_ns);
     if (storage_open(&options, &bench.storage, &why) != OK) {
         die(directory, &why);
@@ -206,6 +202,7 @@ int main(int argc, char **argv)
     storage_set_term(bench.storage, 1);
     usleep(500000); /* The first spare segment. */
     for (size_t i = 0; i < sizeof outstanding / sizeof outstanding[0]; i++) {
+        bare_us = bare_sync(directory, false, duration_ns);
         run(&bench, outstanding[i], duration_ns, bare_us);
     }
     storage_close(bench.storage, closed, &bench);
