@@ -192,6 +192,7 @@ int main(int argc, char **argv)
     }
     if (mkdtemp(directory) == NULL || bench.samples_us == NULL || uv_loop_init(&bench.loop) != 0) {
         perror(directory);
+        free(bench.samples_us);
         return 1;
     }
     bare_sync(directory, true, duration_ns);
