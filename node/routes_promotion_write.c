@@ -142,6 +142,24 @@ static void flow_answer(struct flow *flow, const struct promotion *promotion,
 
 /* --- look, commit, sleep --------------------------------------------------------------------- */
 
+static void applied_cb(struct control_read *request, enum error status)
+{
+    struct flow *flow = request->data;
+
+    if (status != OK) {
+        flow_fail(flow, status, NULL);
+    } else {
+        flow_look(flow);
+    }
+}
+
+/* Look once this node's catalog has the entry: a follower hears the result from the leader before
+ * it applies the entry itself. */
+static void flow_look_after(struct flow *flow, const struct command_result *result)
+{
+    control_wait_applied(exchange_worker(flow->exchange), &flow->read, result->index, applied_cb);
+}
+
 static void commit_cb(struct control_propose *request, enum error status,
                       const struct command_result *result)
 {
@@ -160,7 +178,7 @@ static void commit_cb(struct control_propose *request, enum error status,
         flow_fail(flow, result->error, &result->why);
         return;
     }
-    flow_look(flow);
+    flow_look_after(flow, result);
 }
 
 static void flow_commit(struct flow *flow)
@@ -241,7 +259,7 @@ static void created_cb(struct control_propose *request, enum error status,
     }
     snprintf(flow->id, sizeof flow->id, "%.*s", BYTES_ARG(created.id));
     exchange_set_header(flow->exchange, "Location", "/api/v1/promotions/%s", flow->id);
-    flow_look(flow);
+    flow_look_after(flow, result);
 }
 
 static void propose_create(struct flow *flow)
@@ -350,17 +368,6 @@ void promotion_post(struct exchange *exchange)
 
 /* --- looking at one -------------------------------------------------------------------------- */
 
-static void get_read_cb(struct control_read *request, enum error status)
-{
-    struct flow *flow = request->data;
-
-    if (status != OK) {
-        flow_fail(flow, status, NULL);
-    } else {
-        flow_look(flow);
-    }
-}
-
 static void flow_set_id(struct flow *flow)
 {
     snprintf(flow->id, sizeof flow->id, "%.*s",
@@ -378,7 +385,7 @@ void promotion_get(struct exchange *exchange)
     flow = flow_make(exchange, FLOW_GET);
     flow_set_id(flow);
     flow->deadline_ms = clock_monotonic_ms() + wait_s * 1000;
-    control_read(exchange_worker(exchange), &flow->read, get_read_cb);
+    control_read(exchange_worker(exchange), &flow->read, applied_cb);
 }
 
 /* --- deciding -------------------------------------------------------------------------------- */
@@ -405,7 +412,7 @@ static void decided_cb(struct control_propose *request, enum error status,
         (void)fail(&why, decided.status, "%.*s", BYTES_ARG(decided.text));
         flow_fail(flow, decided.status, &why);
     } else {
-        flow_look(flow);
+        flow_look_after(flow, result);
     }
 }
 
