@@ -13,22 +13,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* An entry while the segments are replayed: where its data lies in its segment's image. */
-struct located {
-    uint64_t term;
-    uint16_t type;
-    size_t segment; /* Position in the list. */
-    uint64_t offset;
-    size_t size;
-};
-
+/* One segment is in memory at a time, and leaves behind a batch with the data of those of its
+ * entries that were live at its end. */
 struct replay {
     const char *directory, *cluster;
     uint64_t member;
     struct log_loaded *out;
-    struct located *located;
-    size_t n, capacity;
-    struct segment_image *images; /* Beside out->segments. */
+    size_t capacity; /* Of out->entries. */
+    void **batches;  /* Of each segment; NULL: none. */
+    struct segment_image image;
+    size_t first; /* Position in out->entries of the first entry of the image. */
     struct log_position position;
     bool is_sealed;
     struct batch_view last; /* Of the segment that is replayed. */
@@ -110,32 +104,35 @@ static void forget_from(struct replay *replay, uint64_t index)
     struct log_loaded *out = replay->out;
 
     if (index <= out->start_index) {
-        replay->n = 0;
+        out->n = 0;
         out->start_index = index;
     } else {
-        replay->n = (size_t)(index - out->start_index);
+        out->n = (size_t)(index - out->start_index);
     }
+    replay->first = replay->first < out->n ? replay->first : out->n;
     segment_list_truncate(&out->segments, index);
     replay->position.next_index = index;
 }
 
-static void push(struct replay *replay, const struct record *record, size_t segment)
+/* The data stays in the image until keep_batch(). */
+static void push(struct replay *replay, const struct record *record)
 {
-    if (replay->n == replay->capacity) {
+    struct log_loaded *out = replay->out;
+
+    if (out->n == replay->capacity) {
         replay->capacity = replay->capacity == 0 ? 1024 : 2 * replay->capacity;
-        replay->located =
-            memory_resize(replay->located, replay->capacity * sizeof *replay->located);
+        out->entries = raft_realloc(out->entries, replay->capacity * sizeof *out->entries);
+        CHECK(out->entries != NULL);
     }
-    replay->located[replay->n++] =
-        (struct located){.term = record->term,
-                         .type = record->type,
-                         .segment = segment,
-                         .offset = (uint64_t)(record->data.data - replay->images[segment].bytes),
-                         .size = record->data.size};
+    out->entries[out->n++] = (struct raft_entry){
+        .term = record->term,
+        .type = record->type,
+        .buf = {.base = replay->image.bytes + (record->data.data - replay->image.bytes),
+                .len = record->data.size}};
     replay->position.next_index++;
 }
 
-static bool replay_record(struct replay *replay, const struct record *record, size_t segment)
+static bool replay_record(struct replay *replay, const struct record *record)
 {
     uint64_t next = replay->position.next_index;
 
@@ -151,7 +148,7 @@ static bool replay_record(struct replay *replay, const struct record *record, si
             return false;
         }
         replay->out->start_index = record->index;
-        replay->n = 0;
+        replay->out->n = replay->first = 0;
         segment_list_truncate(&replay->out->segments, 0);
         replay->position.next_index = record->index;
         return true;
@@ -163,14 +160,14 @@ static bool replay_record(struct replay *replay, const struct record *record, si
             record->term == 0) {
             return false;
         }
-        push(replay, record, segment);
+        push(replay, record);
         return true;
     }
 }
 
 static enum error replay_batches(struct replay *replay, size_t i, struct reason *why)
 {
-    struct segment_image *image = &replay->images[i];
+    struct segment_image *image = &replay->image;
     struct batch_view batch;
     struct record record;
 
@@ -179,7 +176,7 @@ static enum error replay_batches(struct replay *replay, size_t i, struct reason 
         replay->last = batch;
         replay->has_last = true;
         while (batch.n > 0) {
-            if (!batch_view_record(&batch, &record) || !replay_record(replay, &record, i)) {
+            if (!batch_view_record(&batch, &record) || !replay_record(replay, &record)) {
                 return fail(why, ERROR_CORRUPT,
                             "%s: a record of the batch at offset %llu is wrong; %s", image->path,
                             (unsigned long long)batch.offset, REPLACE_MEMBER);
@@ -192,7 +189,7 @@ static enum error replay_batches(struct replay *replay, size_t i, struct reason 
 
 static enum error check_header(const struct replay *replay, size_t i, struct reason *why)
 {
-    const struct segment_image *image = &replay->images[i];
+    const struct segment_image *image = &replay->image;
     const struct segment_header *header = &image->header;
     const struct log_position *at = &replay->position;
 
@@ -210,29 +207,42 @@ static enum error check_header(const struct replay *replay, size_t i, struct rea
     return OK;
 }
 
+static enum error read_image(const struct replay *replay, size_t i, struct segment_image *out,
+                             struct reason *why)
+{
+    char name[SEGMENT_NAME_MAX];
+
+    segment_name("segment", replay->out->segments.items[i].number, name);
+    return segment_image_read(replay->directory, name, out, why);
+}
+
 /* The newest segment was made ready, but the one before it was not sealed: nothing was written to
  * it. Drop it. */
 static enum error drop_unused(struct replay *replay, size_t i, struct reason *why)
 {
-    struct segment_image *unused = &replay->images[i + 1];
-    struct log_position start = unused->header.start;
+    struct segment_image unused;
+    struct log_position start;
     struct batch_view batch;
-    enum error rv;
+    enum error rv = read_image(replay, i + 1, &unused, why);
 
-    if (i + 2 != replay->out->segments.n || segment_image_next(unused, &start, &batch)) {
-        return fail(why, ERROR_CORRUPT, "%s ends at offset %llu, though segments follow; %s",
-                    replay->images[i].path, (unsigned long long)replay->position.offset,
-                    REPLACE_MEMBER);
+    if (rv != OK) {
+        return rv;
     }
-    rv = segment_image_judge(unused, &start, why);
-    if (rv == OK && unlink(unused->path) != 0) {
-        rv = fail_errno(why, errno, "remove %s", unused->path);
+    start = unused.header.start;
+    if (i + 2 != replay->out->segments.n || segment_image_next(&unused, &start, &batch)) {
+        rv = fail(why, ERROR_CORRUPT, "%s ends at offset %llu, though segments follow; %s",
+                  replay->image.path, (unsigned long long)replay->position.offset, REPLACE_MEMBER);
+    } else {
+        rv = segment_image_judge(&unused, &start, why);
+    }
+    if (rv == OK && unlink(unused.path) != 0) {
+        rv = fail_errno(why, errno, "remove %s", unused.path);
     }
     if (rv == OK) {
         rv = durable_sync_directory(replay->directory, why);
+        replay->out->segments.n--;
     }
-    segment_image_release(unused);
-    replay->out->segments.n--;
+    segment_image_release(&unused);
     return rv;
 }
 
@@ -245,10 +255,10 @@ static enum error replay_segment(struct replay *replay, size_t i, struct reason 
         return rv;
     }
     if (i == 0) {
-        replay->out->start_index = replay->images[0].header.start.next_index;
+        replay->out->start_index = replay->image.header.start.next_index;
     }
-    replay->position = replay->images[i].header.start;
-    segments->items[i].size = replay->images[i].header.file_size;
+    replay->position = replay->image.header.start;
+    segments->items[i].size = replay->image.header.file_size;
     rv = replay_batches(replay, i, why);
     if (rv != OK) {
         return rv;
@@ -257,116 +267,121 @@ static enum error replay_segment(struct replay *replay, size_t i, struct reason 
         return drop_unused(replay, i, why);
     }
     if (replay->is_sealed && i + 1 == segments->n) {
-        return fail(why, ERROR_CORRUPT,
-                    "%s says that the log goes on, but segment %llu is missing; %s",
-                    replay->images[i].path, (unsigned long long)segments->items[i].number + 1,
-                    REPLACE_MEMBER);
-    }
-    return OK;
-}
-
-static enum error read_images(struct replay *replay, struct reason *why)
-{
-    const struct segment_list *segments = &replay->out->segments;
-
-    replay->images = memory_zero(segments->n * sizeof *replay->images);
-    for (size_t i = 0; i < segments->n; i++) {
-        char name[SEGMENT_NAME_MAX];
-        enum error rv;
-
-        if (i > 0 && segments->items[i].number != segments->items[i - 1].number + 1) {
-            return fail(why, ERROR_CORRUPT, "%s: segment %016llx of the log is missing; %s",
-                        replay->directory, (unsigned long long)segments->items[i - 1].number + 1,
-                        REPLACE_MEMBER);
-        }
-        segment_name("segment", segments->items[i].number, name);
-        rv = segment_image_read(replay->directory, name, &replay->images[i], why);
-        if (rv != OK) {
-            return rv;
-        }
+        return fail(
+            why, ERROR_CORRUPT, "%s says that the log goes on, but segment %llu is missing; %s",
+            replay->image.path, (unsigned long long)segments->items[i].number + 1, REPLACE_MEMBER);
     }
     return OK;
 }
 
 /* --- what is handed out ---------------------------------------------------------------------- */
 
-/* Copy a segment's live entries into one batch; entries [first, end) of the log are its. */
-static void copy_batch(const struct replay *replay, size_t first, size_t end)
+/* Copy the data of the image's live entries into a batch of their own. */
+static void keep_batch(struct replay *replay, size_t segment)
 {
-    const struct located *located = replay->located;
+    struct log_loaded *out = replay->out;
     uint8_t *batch, *at;
     size_t size = 0;
 
-    for (size_t i = first; i < end; i++) {
-        size += (located[i].size + 7) / 8 * 8;
+    for (size_t i = replay->first; i < out->n; i++) {
+        size += (out->entries[i].buf.len + 7) / 8 * 8;
     }
-    batch = raft_malloc(size == 0 ? 8 : size);
-    CHECK(batch != NULL);
-    at = batch;
-    for (size_t i = first; i < end; i++) {
-        struct raft_entry *entry = &replay->out->entries[i];
-
-        memcpy(at, replay->images[located[i].segment].bytes + located[i].offset, located[i].size);
-        *entry = (struct raft_entry){.term = located[i].term,
-                                     .type = located[i].type,
-                                     .buf = {.base = at, .len = located[i].size},
-                                     .batch = batch};
-        at += (located[i].size + 7) / 8 * 8;
-    }
-}
-
-static void hand_out(struct replay *replay)
-{
-    struct log_loaded *out = replay->out;
-
-    out->n = replay->n;
-    if (replay->n == 0) {
+    if (replay->first == out->n) {
         return;
     }
-    out->entries = raft_malloc(replay->n * sizeof *out->entries);
-    CHECK(out->entries != NULL);
-    for (size_t first = 0, end; first < replay->n; first = end) {
-        end = first + 1;
-        while (end < replay->n && replay->located[end].segment == replay->located[first].segment) {
-            end++;
-        }
-        copy_batch(replay, first, end);
+    batch = at = raft_malloc(size == 0 ? 8 : size);
+    CHECK(batch != NULL);
+    for (size_t i = replay->first; i < out->n; i++) {
+        struct raft_entry *entry = &out->entries[i];
+
+        memcpy(at, entry->buf.base, entry->buf.len);
+        entry->buf.base = at;
+        entry->batch = batch;
+        at += (entry->buf.len + 7) / 8 * 8;
     }
+    replay->batches[segment] = batch;
 }
 
-/* Write back what was mended, and open the last segment to go on with it. */
-static enum error settle(struct replay *replay, struct reason *why)
+/* Free batches whose entries were all truncated later; all of them when the load failed. */
+static void free_batches(const struct replay *replay, size_t n_segments)
 {
-    struct log_loaded *out = replay->out;
+    const struct log_loaded *out = replay->out;
+    size_t at = 0;
 
-    for (size_t i = 0; i < out->segments.n; i++) {
-        const struct segment_image *image = &replay->images[i];
-        bool is_last = i + 1 == out->segments.n;
-        enum error rv;
-        int fd;
+    for (size_t i = 0; i < n_segments; i++) {
+        bool is_used = at < out->n && out->entries[at].batch == replay->batches[i];
 
-        out->mended += image->n_mended;
-        if (image->n_mended == 0 && !is_last) {
-            continue;
+        while (is_used && at < out->n && out->entries[at].batch == replay->batches[i]) {
+            at++;
         }
-        fd = open(image->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0) {
-            return fail_errno(why, errno, "open %s", image->path);
-        }
-        rv = segment_image_write_back(image, fd, is_last && replay->has_last ? &replay->last : NULL,
-                                      why);
-        if (is_last && rv == OK) {
-            out->fd = fd;
-            out->open = image->header;
-            out->position = replay->position;
-        } else {
-            close(fd);
-        }
-        if (rv != OK) {
-            return rv;
+        if (!is_used) {
+            raft_free(replay->batches[i]);
         }
     }
+    CHECK(at == out->n);
+}
+
+/* Write back what was mended in the image; the last segment's file stays open to go on with it. */
+static enum error settle(struct replay *replay, bool is_last, struct reason *why)
+{
+    const struct segment_image *image = &replay->image;
+    struct log_loaded *out = replay->out;
+    enum error rv;
+    int fd;
+
+    out->mended += image->n_mended;
+    if (image->n_mended == 0 && !is_last) {
+        return OK;
+    }
+    fd = open(image->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return fail_errno(why, errno, "open %s", image->path);
+    }
+    rv = segment_image_write_back(image, fd, is_last && replay->has_last ? &replay->last : NULL,
+                                  why);
+    if (!is_last || rv != OK) {
+        close(fd);
+        return rv;
+    }
+    out->fd = fd;
+    out->open = image->header;
+    out->position = replay->position;
     return durable_sync_directory(replay->directory, why);
+}
+
+static enum error check_numbers(const struct replay *replay, struct reason *why)
+{
+    const struct segment_list *segments = &replay->out->segments;
+
+    for (size_t i = 1; i < segments->n; i++) {
+        if (segments->items[i].number != segments->items[i - 1].number + 1) {
+            return fail(why, ERROR_CORRUPT, "%s: segment %016llx of the log is missing; %s",
+                        replay->directory, (unsigned long long)segments->items[i - 1].number + 1,
+                        REPLACE_MEMBER);
+        }
+    }
+    return OK;
+}
+
+static enum error load_segment(struct replay *replay, size_t i, struct reason *why)
+{
+    enum error rv = read_image(replay, i, &replay->image, why);
+
+    if (rv != OK) {
+        return rv;
+    }
+    replay->first = replay->out->n;
+    rv = replay_segment(replay, i, why);
+    if (rv == OK) {
+        rv = settle(replay, i + 1 == replay->out->segments.n, why);
+    }
+    if (rv == OK) {
+        keep_batch(replay, i);
+    } else {
+        replay->out->n = replay->first; /* Those point into the image. */
+    }
+    segment_image_release(&replay->image);
+    return rv;
 }
 
 enum error log_load(const char *directory, const char *cluster, uint64_t member,
@@ -374,31 +389,30 @@ enum error log_load(const char *directory, const char *cluster, uint64_t member,
 {
     struct replay replay = {
         .directory = directory, .cluster = cluster, .member = member, .out = out};
+    size_t n_segments;
     enum error rv;
 
     *out = (struct log_loaded){.fd = -1};
     rv = list_segments(directory, &out->segments, why);
-    if (rv != OK) {
-        return rv;
+    n_segments = out->segments.n;
+    if (rv == OK) {
+        replay.batches = memory_zero(n_segments * sizeof *replay.batches);
+        rv = check_numbers(&replay, why);
     }
-    size_t n_images = out->segments.n;
-    rv = read_images(&replay, why);
     for (size_t i = 0; i < out->segments.n && rv == OK; i++) {
-        rv = replay_segment(&replay, i, why);
+        rv = load_segment(&replay, i, why);
     }
-    if (rv == OK) {
-        rv = settle(&replay, why);
+    if (replay.batches != NULL) {
+        free_batches(&replay, n_segments);
     }
-    if (rv == OK) {
-        hand_out(&replay);
-    } else {
+    free(replay.batches);
+    if (out->n == 0) {
+        raft_free(out->entries);
+        out->entries = NULL;
+    }
+    if (rv != OK) {
         log_loaded_release(out);
     }
-    for (size_t i = 0; i < n_images; i++) {
-        segment_image_release(&replay.images[i]);
-    }
-    free(replay.images);
-    free(replay.located);
     return rv;
 }
 
