@@ -146,7 +146,8 @@ static int run_add(int argc, char **argv)
 static const char *const passwd_usage =
     "Usage: caisson user passwd NAME --new-password-file F [CLIENT OPTIONS]\n"
     "\n"
-    "Changes one's own password, or as an admin another's. It works at once at every node.\n"
+    "Changes one's own password, or as an admin another's. The old one stops\n"
+    "working at this node at once, and at the others within moments.\n"
     "\n"
     "Example:\n"
     "  caisson user passwd alice --user alice --password-file old --new-password-file new\n";

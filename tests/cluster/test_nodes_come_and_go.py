@@ -114,8 +114,11 @@ def test_users_made_at_one_node_log_in_at_the_next(cluster):
     changed = cluster.call(2, f"/api/v1/users/{name}/password", "PUT",
                            {"password": "battery staple"}, auth=login)
     assert changed.status == 204, changed
-    assert cluster.call(3, "/v2/team/app/manifests/one", auth=login).status == 401
+    caisson.wait_until(lambda: cluster.call(3, "/v2/team/app/manifests/one",
+                                            auth=login).status == 401, 5, "the old one is refused")
     login = (name, "battery staple")
-    assert cluster.call(3, "/v2/team/app/manifests/one", auth=login).status == 200
+    caisson.wait_until(lambda: cluster.call(3, "/v2/team/app/manifests/one",
+                                            auth=login).status == 200, 5, "the new one works")
     assert cluster.call(3, f"/api/v1/users/{name}", "DELETE").status == 204
-    assert cluster.call(1, "/v2/team/app/manifests/one", auth=login).status == 401
+    caisson.wait_until(lambda: cluster.call(1, "/v2/team/app/manifests/one",
+                                            auth=login).status == 401, 5, "the user is gone")
