@@ -282,26 +282,35 @@ static size_t want_holders(struct repair *repair, const struct want *want,
     return n;
 }
 
+/* Start the fetch of one want, unless there is nothing to do for it. */
+static void repair_begin(struct repair *repair, const struct want *want)
+{
+    uint64_t holders[HOLDERS_MAX];
+    size_t n = want_holders(repair, want, holders), i = 0;
+
+    if (n == 0) {
+        return;
+    }
+    while (repair->slots[i].is_busy) {
+        i++;
+    }
+    CHECK(i < repair->concurrency);
+    repair->slots[i].is_busy = true;
+    repair->n_busy++;
+    repair_fetch_start(&repair->slots[i].fetch, repair->worker, &want->digest, holders, n, slot_cb);
+}
+
 static void repair_fill(struct repair *repair)
 {
-    while (repair->n_busy < repair->concurrency && !list_is_empty(&repair->queue) &&
-           clock_monotonic_ms() >= repair->hold_until_ms) {
-        struct want *want = container_of(repair->queue.next, struct want, link);
-        uint64_t holders[HOLDERS_MAX];
-        size_t n = want_holders(repair, want, holders), i = 0;
+    LIST_FOR_EACH (item, &repair->queue) {
+        struct want *want = container_of(item, struct want, link);
 
-        list_remove(&want->link);
-        repair->n_queue--;
-        if (n > 0) {
-            while (repair->slots[i].is_busy) {
-                i++;
-            }
-            CHECK(i < repair->concurrency);
-            repair->slots[i].is_busy = true;
-            repair->n_busy++;
-            repair_fetch_start(&repair->slots[i].fetch, repair->worker, &want->digest, holders, n,
-                               slot_cb);
+        if (repair->n_busy == repair->concurrency || clock_monotonic_ms() < repair->hold_until_ms) {
+            return;
         }
+        list_remove(item);
+        repair->n_queue--;
+        repair_begin(repair, want);
         free(want);
     }
 }

@@ -109,9 +109,9 @@ static enum error blob_damaged(struct blob_store *store, const struct digest *di
 enum error blob_verify(struct blob_store *store, const struct digest *digest, struct reason *why)
 {
     struct digest actual;
-    uint64_t size;
+    uint64_t size = 0;
     enum error rv;
-    int fd;
+    int fd = -1;
 
     rv = blob_open(store, digest, &fd, &size, why);
     if (rv != OK) {
@@ -148,9 +148,9 @@ static enum error load_checked(struct blob_store *store, const struct digest *di
 enum error blob_load(struct blob_store *store, const struct digest *digest, size_t limit,
                      struct buffer *out, struct reason *why)
 {
-    uint64_t size;
+    uint64_t size = 0;
     enum error rv;
-    int fd;
+    int fd = -1;
 
     buffer_init(out, limit);
     rv = blob_open(store, digest, &fd, &size, why);

@@ -58,7 +58,7 @@ static struct {
 
 /* --- in place of the log ---------------------------------------------------------------------- */
 
-static enum error cluster_apply(struct bytes command, struct buffer *result)
+static inline enum error cluster_apply(struct bytes command, struct buffer *result)
 {
     struct catalog_entry entry = {.term = 1, .commands = &command, .n = 1};
     enum error rv = OK;
@@ -75,7 +75,7 @@ static enum error cluster_apply(struct bytes command, struct buffer *result)
     return rv;
 }
 
-static void propose_answer(struct task *task)
+static inline void propose_answer(struct task *task)
 {
     struct control_propose *request = container_of(task, struct control_propose, task);
     struct command_result result = {.error = OK};
@@ -102,7 +102,7 @@ void control_propose(struct worker *worker, struct control_propose *request, con
     mailbox_post(&worker->mailbox, &request->task);
 }
 
-static void read_answer(struct task *task)
+static inline void read_answer(struct task *task)
 {
     struct control_read *request = container_of(task, struct control_read, task);
 
@@ -119,7 +119,7 @@ void control_read(struct worker *worker, struct control_read *request, control_r
     mailbox_post(&worker->mailbox, &request->task);
 }
 
-static void cluster_command(struct buffer *command)
+static inline void cluster_command(struct buffer *command)
 {
     struct command_result decoded;
     struct buffer result;
@@ -137,14 +137,14 @@ static void cluster_command(struct buffer *command)
 
 /* --- one node --------------------------------------------------------------------------------- */
 
-static void node_thread(void *data)
+static inline void node_thread(void *data)
 {
     struct test_node *node = data;
 
     CHECK(uv_run(&node->worker.loop, UV_RUN_DEFAULT) == 0);
 }
 
-static void node_tls(struct test_node *node)
+static inline void node_tls(struct test_node *node)
 {
     struct tls_options options = {.role = TLS_PEER, .cluster = TEST_CLUSTER};
     struct buffer request;
@@ -164,7 +164,7 @@ static void node_tls(struct test_node *node)
     assert_int_equal(tls_context_open(&options, &node->tls, NULL), OK);
 }
 
-static void node_listen(struct test_node *node, const char *clients, const char *internal)
+static inline void node_listen(struct test_node *node, const char *clients, const char *internal)
 {
     static const struct route *const client_routes[] = {routes_blobs, NULL};
     static const struct route *const peer_routes[] = {routes_blobs, routes_internal, NULL};
@@ -183,7 +183,7 @@ static void node_listen(struct test_node *node, const char *clients, const char 
     http_listener_address(node->peers_listener, node->internal);
 }
 
-static void node_start(struct test_node *node, const char *internal)
+static inline void node_start(struct test_node *node, const char *internal)
 {
     struct worker *worker = &node->worker;
     struct peers_options peers = {.loop = &worker->loop,
@@ -212,7 +212,7 @@ static void node_start(struct test_node *node, const char *internal)
     assert_int_equal(uv_thread_create(&node->thread, node_thread, node), 0);
 }
 
-static void node_closed_cb(void *data)
+static inline void node_closed_cb(void *data)
 {
     struct test_node *node = data;
 
@@ -221,7 +221,7 @@ static void node_closed_cb(void *data)
     }
 }
 
-static void node_drained_cb(void *data)
+static inline void node_drained_cb(void *data)
 {
     struct test_node *node = data;
 
@@ -234,7 +234,7 @@ static void node_drained_cb(void *data)
     uploads_close(node->worker.uploads, node_closed_cb, node);
 }
 
-static void node_stop_run(struct task *task)
+static inline void node_stop_run(struct task *task)
 {
     struct test_node *node = container_of(task, struct test_node, task);
 
@@ -243,7 +243,7 @@ static void node_stop_run(struct task *task)
     http_listener_close(node->peers_listener, 0, node_drained_cb, node);
 }
 
-static void node_stop(struct test_node *node)
+static inline void node_stop(struct test_node *node)
 {
     if (node->is_down) {
         return;
@@ -259,7 +259,7 @@ static void node_stop(struct test_node *node)
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
-static void cluster_members(void)
+static inline void cluster_members(void)
 {
     uint8_t token[32] = {0};
     struct command_id id;
@@ -294,7 +294,7 @@ static void cluster_members(void)
     }
 }
 
-static int cluster_setup(void **state)
+static inline int cluster_setup(void **state)
 {
     char path[96];
 
@@ -328,7 +328,7 @@ static int cluster_setup(void **state)
     return 0;
 }
 
-static int cluster_teardown(void **state)
+static inline int cluster_teardown(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < NODES; i++) {
@@ -356,13 +356,13 @@ struct answer {
     struct buffer body;
 };
 
-static size_t answer_write(char *data, size_t size, size_t n, void *buffer)
+static inline size_t answer_write(char *data, size_t size, size_t n, void *buffer)
 {
     buffer_append(buffer, bytes_of(data, size * n));
     return size * n;
 }
 
-static void answer_header(CURL *easy, const char *name, char *out, size_t size)
+static inline void answer_header(CURL *easy, const char *name, char *out, size_t size)
 {
     struct curl_header *header;
 
@@ -373,8 +373,8 @@ static void answer_header(CURL *easy, const char *name, char *out, size_t size)
 }
 
 /* body.data NULL: none. header: one more, or NULL. The answer's body is to be released. */
-static void ask(unsigned node, const char *method, const char *target, const char *header,
-                struct bytes body, struct answer *out)
+static inline void ask(unsigned node, const char *method, const char *target, const char *header,
+                       struct bytes body, struct answer *out)
 {
     CURL *easy = curl_easy_init();
     struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
