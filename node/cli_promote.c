@@ -1,0 +1,287 @@
+#include "node/cli_promotion.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "promotion/duration.h"
+#include "promotion/repository_map.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* `caisson promote`. The request carries a key, so that it can be sent again while the cluster has
+ * no leader, and still is one promotion. */
+
+#define RETRY_MS    15000
+#define POLL_US     500000
+#define KEY_HEX_MAX 33
+
+struct wish {
+    struct cli_client client;
+    const char *to, *pipeline, *reason, *wait, *key;
+    struct cli_list tags;
+    bool is_dry_run;
+    uint64_t wait_ms;
+};
+
+/* One IMAGE as an item; NULL after a sentence. */
+static json_t *item_of(const struct wish *wish, const char *image)
+{
+    const char *at = strchr(image, '@');
+    const char *slash = strrchr(image, '/');
+    const char *colon = at != NULL ? at : strchr(slash != NULL ? slash : image, ':');
+    json_t *item, *tags;
+    size_t i;
+
+    if (colon == NULL || colon == image || colon[1] == '\0') {
+        (void)cli_fail(CLI_USAGE, "'%.200s': write REPOSITORY:TAG or REPOSITORY@sha256:...", image);
+        return NULL;
+    }
+    item = json_pack("{s:s%, s:s}", "repo", image, (size_t)(colon - image),
+                     at != NULL ? "digest" : "tag", colon + 1);
+    if (item == NULL) {
+        (void)cli_fail(CLI_USAGE, "'%.200s' is not UTF-8", image);
+        return NULL;
+    }
+    if (wish->tags.n > 0) {
+        tags = json_array();
+        for (i = 0; i < wish->tags.n; i++) {
+            json_array_append_new(tags, json_string(wish->tags.items[i]));
+        }
+        json_object_set_new(item, "tags", tags);
+    }
+    return item;
+}
+
+/* Does one of the stages have the repository? */
+static bool has_repository(const json_t *document, struct bytes repository)
+{
+    const json_t *stages = json_object_get(document, "stages");
+    size_t i;
+
+    for (i = 0; i < json_array_size(stages); i++) {
+        const char *repos = json_member_string(json_array_get(stages, i), "repos");
+        struct repository_pattern pattern;
+        struct bytes capture;
+
+        if (repos != NULL &&
+            repository_pattern_parse(bytes_of_string(repos), &pattern, NULL) == OK &&
+            repository_pattern_match(&pattern, repository, &capture)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The name of the pipeline that has the first image, the caller's; NULL after a sentence. */
+static char *find_pipeline(const struct wish *wish, const json_t *items, int *code)
+{
+    const char *repository = json_member_string(json_array_get(items, 0), "repo");
+    struct cli_call call = {.method = "GET", .path = "/api/v1/pipelines"};
+    struct cli_reply reply;
+    const json_t *list;
+    char *name = NULL;
+    size_t i;
+
+    *code = cli_promotion_call(&wish->client, &call, &reply);
+    if (*code != CLI_OK) {
+        return NULL;
+    }
+    list = json_object_get(reply.body, "pipelines");
+    for (i = 0; i < json_array_size(list) && name == NULL; i++) {
+        const json_t *pipeline = json_array_get(list, i);
+
+        if (has_repository(json_object_get(pipeline, "document"), bytes_of_string(repository))) {
+            name = bytes_to_string(bytes_of_string(cli_promotion_text(pipeline, "name")));
+        }
+    }
+    cli_reply_release(&reply);
+    if (name == NULL) {
+        *code = cli_fail(CLI_FAILED, "no pipeline has the repository %s: see caisson pipeline list",
+                         repository);
+    }
+    return name;
+}
+
+/* The request's body; NULL after a sentence. */
+static json_t *make_body(const struct wish *wish, int argc, char **argv, int *code)
+{
+    json_t *items = json_array(), *body;
+    char *found = NULL;
+    int i;
+
+    for (i = 1; i <= argc; i++) {
+        json_t *item = item_of(wish, argv[i]);
+
+        if (item == NULL) {
+            json_decref(items);
+            *code = CLI_USAGE;
+            return NULL;
+        }
+        json_array_append_new(items, item);
+    }
+    if (wish->pipeline == NULL) {
+        found = find_pipeline(wish, items, code);
+        if (found == NULL) {
+            json_decref(items);
+            return NULL;
+        }
+    }
+    body = json_pack("{s:s, s:s, s:s, s:b, s:o}", "pipeline",
+                     wish->pipeline != NULL ? wish->pipeline : found, "to", wish->to, "reason",
+                     wish->reason != NULL ? wish->reason : "", "dry_run", wish->is_dry_run, "items",
+                     items);
+    free(found);
+    if (body == NULL) {
+        *code = cli_fail(CLI_USAGE, "names and texts have to be UTF-8");
+    }
+    return body;
+}
+
+/* Send it until somebody decides; the key makes that once. */
+static int send_request(const struct wish *wish, const char *key, json_t *body,
+                        struct cli_reply *reply)
+{
+    uint64_t end = clock_monotonic_ms() + RETRY_MS;
+    int code;
+
+    for (;;) {
+        struct cli_call call = {.method = "POST",
+                                .path = "/api/v1/promotions",
+                                .body = json_incref(body),
+                                .idempotency_key = key};
+
+        code = cli_request(&wish->client, &call, reply);
+        if ((code == CLI_OK && reply->status != 503) || clock_monotonic_ms() >= end) {
+            return code;
+        }
+        cli_reply_release(reply);
+        usleep(POLL_US);
+    }
+}
+
+/* What the server said about the promotion: its document, also when it comes as an error's detail.
+ */
+static json_t *promotion_of(const struct cli_reply *reply)
+{
+    const json_t *error = json_array_get(json_object_get(reply->body, "errors"), 0);
+    json_t *detail = json_object_get(error, "detail");
+
+    return error == NULL                                  ? reply->body
+           : json_object_get(detail, "plan_hash") != NULL ? detail
+                                                          : NULL;
+}
+
+/* Ask again until it is over or the time is; *promotion is replaced by the newest document. */
+static void wait_for(const struct wish *wish, json_t **promotion)
+{
+    uint64_t end = clock_monotonic_ms() + wish->wait_ms;
+    char path[128], shown[64] = "";
+    bool is_terminal = isatty(STDERR_FILENO) == 1;
+
+    if (!cli_promotion_path(cli_promotion_text(*promotion, "id"), "", path, sizeof path)) {
+        return;
+    }
+    while (!cli_promotion_is_closed(*promotion) && clock_monotonic_ms() < end) {
+        struct cli_call call = {.method = "GET", .path = path};
+        const char *state = cli_promotion_text(*promotion, "state");
+        struct cli_reply reply;
+
+        if (is_terminal || strcmp(shown, state) != 0) {
+            fprintf(stderr, "%s%s: %.160s%s", is_terminal ? "\r\033[K" : "", state,
+                    cli_promotion_text(*promotion, "summary"), is_terminal ? "" : "\n");
+            snprintf(shown, sizeof shown, "%s", state);
+        }
+        usleep(POLL_US);
+        if (cli_request(&wish->client, &call, &reply) == CLI_OK && reply.status == 200 &&
+            reply.body != NULL) {
+            json_decref(*promotion);
+            *promotion = json_incref(reply.body);
+        }
+        cli_reply_release(&reply);
+    }
+    if (is_terminal) {
+        fprintf(stderr, "\r\033[K");
+    }
+}
+
+static int show_end(const struct wish *wish, const struct cli_reply *reply)
+{
+    json_t *promotion = promotion_of(reply);
+    int code;
+
+    if (promotion == NULL) {
+        return cli_reply_check(reply);
+    }
+    promotion = json_incref(promotion);
+    if (wish->wait_ms > 0 && !wish->is_dry_run) {
+        wait_for(wish, &promotion);
+    }
+    if (cli_client_wants_json(&wish->client)) {
+        json_dumpf(promotion, stdout, JSON_INDENT(2));
+        printf("\n");
+    } else {
+        cli_promotion_print(promotion);
+    }
+    code = cli_promotion_exit(promotion);
+    if (wish->is_dry_run && strcmp(cli_promotion_text(promotion, "state"), "ready") == 0) {
+        code = CLI_OK;
+    }
+    json_decref(promotion);
+    return code;
+}
+
+static int read_wish(int argc, char **argv, struct wish *wish, int *n)
+{
+    const struct cli_option options[] = {{"--to", CLI_TEXT, &wish->to},
+                                         {"--pipeline", CLI_TEXT, &wish->pipeline},
+                                         {"--reason", CLI_TEXT, &wish->reason},
+                                         {"--wait", CLI_TEXT, &wish->wait},
+                                         {"--key", CLI_TEXT, &wish->key},
+                                         {"--tag", CLI_LIST, &wish->tags},
+                                         {"--dry-run", CLI_FLAG, &wish->is_dry_run},
+                                         {0}};
+    const struct cli_option *const tables[] = {cli_client_options(&wish->client), options, NULL};
+    struct reason why = {""};
+
+    *n = cli_options(argc, argv, tables);
+    if (*n < 0) {
+        return CLI_USAGE;
+    }
+    if (*n == 0 || wish->to == NULL) {
+        return cli_fail(CLI_USAGE, "say what and where to: caisson promote REPOSITORY:TAG --to "
+                                   "STAGE");
+    }
+    if (wish->wait != NULL &&
+        duration_parse(bytes_of_string(wish->wait), &wish->wait_ms, &why) != OK) {
+        return cli_fail(CLI_USAGE, "--wait: %s", why.text);
+    }
+    return cli_client_ready(&wish->client);
+}
+
+int cli_promote_run(int argc, char **argv)
+{
+    struct wish wish = {.to = NULL};
+    struct cli_reply reply = {0};
+    char made[KEY_HEX_MAX];
+    json_t *body;
+    int n, code = read_wish(argc, argv, &wish, &n);
+
+    if (code != CLI_OK) {
+        return code;
+    }
+    body = make_body(&wish, n, argv, &code);
+    if (body == NULL) {
+        return code;
+    }
+    random_hex(made, (KEY_HEX_MAX - 1) / 2);
+    code = send_request(&wish, wish.key != NULL ? wish.key : made, body, &reply);
+    json_decref(body);
+    if (code == CLI_OK) {
+        code = show_end(&wish, &reply);
+    }
+    cli_reply_release(&reply);
+    return code;
+}

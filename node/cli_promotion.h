@@ -1,0 +1,31 @@
+#ifndef NODE_CLI_PROMOTION_H
+#define NODE_CLI_PROMOTION_H
+
+#include "node/cli_client.h"
+
+/* Shared by the commands about promotions. */
+
+/* One call that has to succeed; the answer is the caller's then (cli_reply_release()). */
+int cli_promotion_call(const struct cli_client *client, const struct cli_call *call,
+                       struct cli_reply *reply) MUST_USE;
+/* Print a promotion as a person reads it. */
+void cli_promotion_print(const json_t *promotion);
+/* Its gates as a table, with the way out of each that does not pass. */
+void cli_promotion_print_gates(const json_t *promotion);
+/* The exit code that stands for its state. */
+int cli_promotion_exit(const json_t *promotion);
+/* Is it over? */
+bool cli_promotion_is_closed(const json_t *promotion);
+/* A member as text, "" when there is none. */
+const char *cli_promotion_text(const json_t *object, const char *key);
+/* "/api/v1/promotions/ID" and suffix. False after a sentence: no id. */
+bool cli_promotion_path(const char *id, const char *suffix, char *path, size_t size);
+
+/* The rows of the files. */
+int cli_promote_run(int argc, char **argv);
+int cli_pipeline_apply_run(int argc, char **argv);
+int cli_pipeline_show_run(int argc, char **argv);
+int cli_pipeline_list_run(int argc, char **argv);
+int cli_environment_run(int argc, char **argv);
+
+#endif
