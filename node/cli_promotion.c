@@ -418,7 +418,7 @@ static int run_cancel(int argc, char **argv)
 #define GROUP "Promotions"
 
 const struct cli_command cli_promotion_commands[] = {
-    {"promote", GROUP, "Ask for images to move to the next stage",
+    {"promote", GROUP, "ask for images to move to the next stage",
      "Usage: caisson promote IMAGE... --to STAGE [OPTIONS]\n"
      "\n"
      "IMAGE is REPOSITORY:TAG or REPOSITORY@DIGEST of the stage before. All images move together,\n"
@@ -437,7 +437,7 @@ const struct cli_command cli_promotion_commands[] = {
      "  caisson promote test/shop/web:1.4.2 test/shop/api:2.0.1 --to prod --reason CHG-1042\n"
      "  caisson promote test/shop/web:1.4.2 --to prod --tag stable --dry-run\n" EXIT_CODES,
      cli_promote_run},
-    {"promotions", GROUP, "List promotions",
+    {"promotions", GROUP, "list promotions",
      "Usage: caisson promotions [--pipeline NAME] [--state STATE]\n"
      "\n"
      "States: evaluating, awaiting_approval, blocked, ready, committed, rejected, cancelled,\n"
@@ -447,28 +447,28 @@ const struct cli_command cli_promotion_commands[] = {
      "  caisson promotions --state open\n"
      "  caisson promotions --pipeline shop -o json\n",
      run_list},
-    {"promotion show", GROUP, "Show one promotion",
+    {"promotion show", GROUP, "show one promotion",
      "Usage: caisson promotion show ID\n\nExample:\n"
      "  caisson promotion show 01KAEXAMP1E0000000000000AB\n",
      run_show},
-    {"promotion cancel", GROUP, "Give up a promotion",
+    {"promotion cancel", GROUP, "give up a promotion",
      "Usage: caisson promotion cancel ID [--comment TEXT]\n\nExample:\n"
      "  caisson promotion cancel 01KAEXAMP1E0000000000000AB --comment 'wrong build'\n",
      run_cancel},
-    {"why", GROUP, "Say why a promotion has not happened, and the way out",
+    {"why", GROUP, "say why a promotion has not happened, and the way out",
      "Usage: caisson why ID\n\nExample:\n"
      "  caisson why 01KAEXAMP1E0000000000000AB\n" EXIT_CODES,
      run_why},
-    {"approve", GROUP, "Approve a promotion",
+    {"approve", GROUP, "approve a promotion",
      "Usage: caisson approve ID [OPTIONS]\n"
      "\nShows what moves, then approves exactly that plan.\n" DECIDE_OPTIONS "\nExample:\n"
      "  caisson approve 01KAEXAMP1E0000000000000AB --comment 'tests are green'\n",
      run_approve},
-    {"reject", GROUP, "Reject a promotion, for good",
+    {"reject", GROUP, "reject a promotion, for good",
      "Usage: caisson reject ID [OPTIONS]\n" DECIDE_OPTIONS "\nExample:\n"
      "  caisson reject 01KAEXAMP1E0000000000000AB --comment 'not before Monday'\n",
      run_reject},
-    {"pipeline apply", GROUP, "Set a pipeline from a file",
+    {"pipeline apply", GROUP, "set a pipeline from a file",
      "Usage: caisson pipeline apply -f FILE [--dry-run]\n"
      "\n"
      "  -f, --file FILE   YAML or JSON; '-': standard input\n"
@@ -492,13 +492,13 @@ const struct cli_command cli_promotion_commands[] = {
      "Example:\n"
      "  caisson pipeline apply -f shop.yaml --dry-run\n",
      cli_pipeline_apply_run},
-    {"pipeline show", GROUP, "Print a pipeline's document",
+    {"pipeline show", GROUP, "print a pipeline's document",
      "Usage: caisson pipeline show NAME\n\nExample:\n  caisson pipeline show shop\n",
      cli_pipeline_show_run},
-    {"pipeline list", GROUP, "List pipelines",
+    {"pipeline list", GROUP, "list pipelines",
      "Usage: caisson pipeline list\n\nExample:\n  caisson pipeline list -o json\n",
      cli_pipeline_list_run},
-    {"env", GROUP, "Show what is in a stage now",
+    {"env", GROUP, "show what is in a stage now",
      "Usage: caisson env STAGE --pipeline NAME\n\nExample:\n  caisson env prod --pipeline shop\n",
      cli_environment_run},
     {NULL, NULL, NULL, NULL, NULL},

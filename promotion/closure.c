@@ -144,7 +144,7 @@ static void add_tag(struct closure *closure, const char *name, const struct dige
     }
     tag = &closure->tags[closure->n_tags++];
     *tag = (struct closure_tag){.digest = *digest};
-    snprintf(tag->name, sizeof tag->name, "%s", name);
+    snprintf(tag->name, sizeof tag->name, "%.*s", TAG_MAX_SIZE, name);
 }
 
 /* What cosign and clients without the referrers API attach by tags (the distribution specification
