@@ -215,6 +215,59 @@ static void test_consensus__refusals(void **state)
     cluster_close(&cluster);
 }
 
+static void test_consensus__another_process_or_cluster_is_refused(void **state)
+{
+    struct cluster cluster;
+    struct node *node;
+    struct consensus_options options = {0};
+    struct consensus *other;
+    struct reason why;
+    char address[32];
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 1);
+    node = leader_of(&cluster);
+    free_address(address);
+    options = (struct consensus_options){.loop = &cluster.loop,
+                                         .directory = node->directory,
+                                         .id = node->id,
+                                         .cluster = CLUSTER_ID,
+                                         .address = address,
+                                         .tls = node->tls};
+    assert_int_equal(consensus_open(&options, &other, &why), ERROR_BUSY);
+    node_stop(node);
+    options.id = 99;
+    assert_int_equal(consensus_open(&options, &other, &why), ERROR_FOREIGN);
+    options.id = node->id;
+    options.address = "a-name-that-is-so-long-that-no-configuration-would-carry-it-to-the-others:"
+                      "65535";
+    assert_int_equal(consensus_open(&options, &other, &why), ERROR_INVALID);
+    cluster_close(&cluster);
+}
+
+static void test_consensus__a_snapshot_can_be_asked_for(void **state)
+{
+    struct cluster cluster;
+    struct consensus_status status;
+    struct node *node;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 1);
+    node = leader_of(&cluster);
+    propose_many(node, 1, 10);
+    assert_int_equal(consensus_snapshot(node->consensus), OK);
+    cluster_wait(&cluster, never_holds, NULL, 400);
+    consensus_status(node->consensus, &status);
+    assert_true(status.snapshot_index > 0);
+    node_stop(node);
+    node_start(node, false, false);
+    assert_agreement(&cluster, 10);
+    assert_int_equal(node->counter->n_restores, 1);
+    cluster_close(&cluster);
+}
+
 /* --- three members --------------------------------------------------------------------------- */
 
 static void test_consensus__any_member_serves_and_a_lost_leader_is_replaced(void **state)
@@ -456,6 +509,8 @@ int main(void)
         cmocka_unit_test(test_peer_message__cut_bytes_are_refused),
         cmocka_unit_test(test_consensus__one_member_keeps_its_log_over_restarts),
         cmocka_unit_test(test_consensus__refusals),
+        cmocka_unit_test(test_consensus__another_process_or_cluster_is_refused),
+        cmocka_unit_test(test_consensus__a_snapshot_can_be_asked_for),
         cmocka_unit_test(test_consensus__any_member_serves_and_a_lost_leader_is_replaced),
         cmocka_unit_test(test_consensus__proposals_live_through_a_change_of_leader),
         cmocka_unit_test(test_consensus__a_minority_gives_no_answer),
