@@ -352,6 +352,10 @@ enum error consensus_open(const struct consensus_options *options, struct consen
     enum error error;
 
     PRE(options->id != 0 && options->loop != NULL);
+    if (!membership_address_fits(options->id, options->address)) {
+        free(consensus);
+        return fail(why, ERROR_INVALID, "the peer address \"%s\" is too long", options->address);
+    }
     consensus->loop = options->loop;
     consensus->id = options->id;
     consensus->machine = options->machine;
@@ -427,16 +431,28 @@ enum error consensus_start(struct consensus *consensus, struct reason *why)
     return OK;
 }
 
+static void snapshot_barrier_cb(struct raft_barrier *request, int status)
+{
+    (void)status;
+    free(request);
+}
+
 enum error consensus_snapshot(struct consensus *consensus)
 {
     struct raft *raft = &consensus->raft;
+    struct raft_barrier *barrier;
 
     if (consensus->life != LIFE_RUNNING || consensus->view != NULL || consensus->wants_snapshot) {
         return ERROR_BUSY;
     }
-    /* libraft looks at the threshold after each entry that it applies. */
+    /* libraft looks at the threshold after each entry that it applies: a leader makes one, another
+     * member waits for the next. */
     consensus->wants_snapshot = true;
     raft_set_snapshot_threshold(raft, 1);
+    barrier = memory_zero(sizeof *barrier);
+    if (!core_leads(consensus) || raft_barrier(raft, barrier, snapshot_barrier_cb) != 0) {
+        free(barrier);
+    }
     return OK;
 }
 

@@ -66,8 +66,7 @@ static bool disk_is_behind(const struct guard *guard)
     return !list_is_empty(&guard->appends) || is_installing(guard);
 }
 
-/* No entry at or past this index may be called stored. libraft's own last_stored runs ahead of the
- * disk after a truncation that happens while older entries are still being written. */
+/* The last index that this process has seen reach the disk, whatever libraft believes of it. */
 static raft_index stored_end(const struct guard *guard)
 {
     struct list *oldest = guard->appends.next;

@@ -32,6 +32,14 @@ static bool is_wanted(const struct membership *membership, uint64_t id)
     return false;
 }
 
+bool membership_address_fits(uint64_t id, const char *address)
+{
+    char text[IO_ADDRESS_MAX];
+
+    io_member_address(text, id, address);
+    return strlen(text) <= HELLO_ADDRESS_MAX;
+}
+
 bool membership_is_reachable(const struct consensus *consensus, uint64_t id)
 {
     uint64_t limit = 2 * (uint64_t)consensus->election_timeout_ms;
@@ -164,6 +172,10 @@ static bool raise_wanted(struct consensus *consensus, const struct member *membe
     if (server == NULL) {
         if (consensus->raft.configuration.n >= CONSENSUS_MEMBERS_MAX) {
             refuse(consensus, "as many members as there can be; remove one first");
+            return false;
+        }
+        if (!membership_address_fits(member->id, member->address)) {
+            refuse(consensus, "a member to be added has too long an address");
             return false;
         }
         add(consensus, member);

@@ -31,6 +31,8 @@ void membership_tick(struct consensus *consensus);
 /* Hand leadership to id (0: any voter). ERROR_NOT_FOUND, ERROR_UNAVAILABLE. */
 enum error membership_transfer(struct consensus *consensus, uint64_t id,
                                struct reason *why) MUST_USE;
+/* "<id>@<address>" is what a configuration and its frames carry. */
+bool membership_address_fits(uint64_t id, const char *address);
 /* This node heard of the member within two election time-outs, or is it. */
 bool membership_is_reachable(const struct consensus *consensus, uint64_t id);
 
