@@ -107,7 +107,9 @@ def test_users_made_at_one_node_log_in_at_the_next(cluster):
     name = f"user{time.monotonic_ns()}"
     assert cluster.call(1, f"/api/v1/users/{name}", "PUT", body).status == 201
     login = (name, "correct horse")
+    caisson.wait_until(lambda: cluster.call(2, "/v2/", auth=login).status == 200, 5, "a login")
     assert cluster.push_image(2, "team/app", "one", "u", auth=login)
+    caisson.wait_until(lambda: cluster.call(3, "/v2/", auth=login).status == 200, 5, "a login")
     start = cluster.call(3, "/v2/other/app/blobs/uploads/", "POST", b"", auth=login)
     assert start.status == 403, start
     assert cluster.call(2, f"/api/v1/users/{name}", auth=login).status == 403
