@@ -180,16 +180,32 @@ static void propose_post_back(struct control_propose *request, enum error status
     mailbox_post(&request->worker->mailbox, &request->task);
 }
 
+/* Whatever came of the wait, the command was applied: a node that is cut off may answer late. */
+static void propose_seen_cb(struct read_index *read, enum error status, uint64_t index)
+{
+    struct control_propose *request = container_of(read, struct control_propose, seen);
+
+    (void)status;
+    (void)index;
+    propose_post_back(request, OK);
+}
+
 static void propose_applied_cb(struct proposal *proposal, enum error status, uint64_t index,
                                struct bytes result)
 {
     struct control_propose *request = container_of(proposal, struct control_propose, proposal);
+    struct control *control = request->worker->control;
 
     request->index = index;
     buffer_clear(&request->bytes);
     if (status == OK) {
         buffer_append(&request->bytes, result);
         status = buffer_status(&request->bytes);
+    }
+    if (status == OK && catalog_applied_index(control->catalog) < index) {
+        consensus_wait_applied(control->consensus, &request->seen, index, CONTROL_READ_TIMEOUT_MS,
+                               propose_seen_cb);
+        return;
     }
     propose_post_back(request, status);
 }

@@ -38,13 +38,16 @@ struct control_propose {
     struct task task;
     struct worker *worker;
     struct proposal proposal;
+    struct read_index seen; /* Until this node has applied it too. */
     struct buffer bytes; /* The command, then its result. */
     enum error status;
     uint64_t index;
     control_propose_cb cb;
 };
 
-/* Propose what was built in request->bytes with one of the command_*() encoders (buffer_init it
+/* The callback comes when this node has applied the command too: a catalog_read() after it sees it.
+ *
+ * Propose what was built in request->bytes with one of the command_*() encoders (buffer_init it
  * with COMMAND_SIZE_MAX before). The buffer is released after the callback. */
 void control_propose(struct worker *worker, struct control_propose *request, control_propose_cb cb);
 

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "raft/announce.h"
 #include "raft/core.h"
 #include "raft/io_snapshot.h"
 #include "raft/machine.h"
@@ -234,6 +235,9 @@ static void check_cb(uv_check_t *check)
         }
     }
     proposals_turn(consensus);
+    if (consensus->life == LIFE_RUNNING) {
+        announce_commit(consensus);
+    }
     reads_turn(consensus);
     if (consensus->life == LIFE_HANDOVER) {
         finish_handover(consensus);

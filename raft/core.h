@@ -59,6 +59,7 @@ struct consensus {
     /* As last told. */
     uint64_t leader, term;
     int state;
+    uint64_t announced; /* Commit index that followers were told of (raft/announce.h). */
     bool has_moved; /* To be told in the next turn. */
 
     uv_mutex_t status_lock; /* Guards status alone. */

@@ -188,11 +188,15 @@ static int io_random(struct raft_io *raft_io, int min, int max)
     return min + (int)(random_u64() % (uint64_t)(max - min + 1));
 }
 
+void io_tick(struct io *io)
+{
+    PRE(io->is_started);
+    io->tick(&io->raft_io);
+}
+
 static void timer_cb(uv_timer_t *timer)
 {
-    struct io *io = timer->data;
-
-    io->tick(&io->raft_io);
+    io_tick(timer->data);
 }
 
 static int io_init_cb(struct raft_io *raft_io, raft_id id, const char *address)

@@ -43,6 +43,8 @@ struct io {
 void io_init(struct io *io, uv_loop_t *loop, struct snapshot_content content);
 /* A message of the transport's for libraft; dropped unless started. */
 void io_receive(struct io *io, struct raft_message *message);
+/* libraft's tick out of turn, once started. */
+void io_tick(struct io *io);
 
 /* "<id>@<address>" into out, and the address in it. */
 void io_member_address(char out[IO_ADDRESS_MAX], uint64_t id, const char *address);
