@@ -4,7 +4,9 @@ add_library(caisson_warnings INTERFACE)
 
 target_compile_definitions(caisson_flags INTERFACE _GNU_SOURCE CAISSON_VERSION="${PROJECT_VERSION}")
 target_compile_options(caisson_flags INTERFACE -g -fno-omit-frame-pointer -fstack-protector-strong
-    -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero
+    -fstack-clash-protection -fcf-protection
+    # clang 14 wants a second option before it takes this one.
+    $<$<STREQUAL:${CMAKE_C_COMPILER_ID},GNU>:-ftrivial-auto-var-init=zero>
     -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 target_link_options(caisson_flags INTERFACE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
 
