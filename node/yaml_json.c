@@ -29,6 +29,14 @@ static bool next(struct conversion *in)
     return true;
 }
 
+static bool pass(struct conversion *in, unsigned n)
+{
+    while (n > 0 && next(in)) {
+        n--;
+    }
+    return n == 0;
+}
+
 static json_t *refuse(struct conversion *in, const char *text)
 {
     in->error = fail(in->why, ERROR_INVALID, "line %zu: %s", in->event.start_mark.line + 1, text);
@@ -156,14 +164,14 @@ enum error yaml_to_json(struct bytes text, json_t **out, struct reason *why)
     CHECK(yaml_parser_initialize(&in.parser) == 1);
     yaml_parser_set_input_string(&in.parser, text.data, text.size);
     /* Stream start, document start, the value, document end, stream end. */
-    if (next(&in) && next(&in)) {
+    if (pass(&in, 2)) {
         if (in.event.type != YAML_DOCUMENT_START_EVENT) {
             in.error = fail(why, ERROR_INVALID, "the file is empty");
         } else if (next(&in)) {
             *out = value_of(&in);
         }
     }
-    if (in.error == OK && next(&in) && next(&in) && in.event.type != YAML_STREAM_END_EVENT) {
+    if (in.error == OK && pass(&in, 2) && in.event.type != YAML_STREAM_END_EVENT) {
         in.error = fail(why, ERROR_INVALID, "the file holds more than one document");
     }
     yaml_event_delete(&in.event);

@@ -24,7 +24,7 @@
     X(PROMOTION_SUPERSEDED, 4, "superseded")
 
 enum promotion_state {
-#define X(id, number, name) id = number,
+#define X(id, number, name) id = (number),
     PROMOTION_STATE_LIST(X)
 #undef X
 };
