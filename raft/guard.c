@@ -171,10 +171,34 @@ static void release_held(struct guard *guard)
     }
 }
 
+/* The leader hands over while its last entries are still on the way to our disk: soon enough.
+ * libraft ignores it when the term has moved on. */
+static void hold_timeout_now(struct guard *guard, const struct raft_message *message)
+{
+    guard->timeout_now = *message;
+    snprintf(guard->timeout_now_from, sizeof guard->timeout_now_from, "%s",
+             message->server_address);
+    guard->timeout_now.server_address = guard->timeout_now_from;
+}
+
+static void release_timeout_now(struct guard *guard)
+{
+    struct raft_message message = guard->timeout_now;
+
+    if (message.type == 0 || guard_disk_is_behind(guard)) {
+        return;
+    }
+    guard->timeout_now.type = 0;
+    if (message.timeout_now.term == guard_raft(guard)->current_term) {
+        guard->recv(&guard->io, &message);
+    }
+}
+
 static void after_event(struct guard *guard)
 {
     guard->checked = 0;
     guard->suppress = false;
+    release_timeout_now(guard);
     propose_barrier(guard);
     release_held(guard);
     if (guard->moved != NULL) {
@@ -260,6 +284,7 @@ void guard_recv(struct raft_io *inner, struct raft_message *message)
     case RAFT_IO_TIMEOUT_NOW:
         if (guard_disk_is_behind(guard)) {
             guard->counters.dropped_votes++;
+            hold_timeout_now(guard, message);
         } else {
             guard->recv(&guard->io, message);
         }

@@ -37,7 +37,7 @@ struct guard_counters {
     uint64_t clamped_commits; /* Requests whose commit index was past what they proved. */
     uint64_t suppressed;      /* Answers not sent since term or role had changed. */
     uint64_t postponed;       /* Ticks without candidacy since the disk was behind. */
-    uint64_t dropped_votes;   /* RequestVote not sent and TimeoutNow not heard, same reason. */
+    uint64_t dropped_votes;   /* RequestVote not sent, TimeoutNow made to wait, same reason. */
     uint64_t dropped_entries; /* Requests with an entry that is not whole words. */
     uint64_t lost_sends;      /* Messages that the inner raft_io refused. */
 };
@@ -68,6 +68,8 @@ struct guard {
     struct list appends;      /* Not on the disk yet, oldest first. */
     struct list lost;         /* Sends to complete from the next event. */
     struct guard_held held[GUARD_PEERS_MAX];
+    struct raft_message timeout_now; /* Waits for the disk; type 0: none. */
+    char timeout_now_from[GUARD_ADDRESS_MAX];
     struct guard_put *put; /* The snapshot on its way to the disk. */
 };
 

@@ -475,9 +475,8 @@ static void test_guard__no_candidacy_while_the_disk_is_behind(void **state)
     assert_int_equal(lone.raft.state, RAFT_FOLLOWER);
     assert_true(lone.guard.counters.postponed > 0);
     assert_int_equal(lone.guard.counters.dropped_votes, 1);
+    /* It counts once the disk has caught up. */
     lone_stored(&lone);
-    lone.recorder.now += 5000;
-    lone.recorder.tick(&lone.recorder.io);
     assert_int_equal(lone.raft.state, RAFT_CANDIDATE);
     lone_close(&lone);
 }
