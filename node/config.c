@@ -95,10 +95,15 @@ static void list_keys(const char *section, struct buffer *out)
     size_t last_size = 0;
 
     for (size_t i = 0; i < N_KEYS; i++) {
-        const char *name = keys[i].name + size;
-        size_t head = strcspn(name, ".");
-        if (strncmp(keys[i].name, section, size) != 0 ||
-            (head == last_size && strncmp(name, last, head) == 0)) {
+        const char *name;
+        size_t head;
+
+        if (strncmp(keys[i].name, section, size) != 0) {
+            continue;
+        }
+        name = keys[i].name + size;
+        head = strcspn(name, ".");
+        if (head == last_size && strncmp(name, last, head) == 0) {
             continue;
         }
         buffer_print(out, "%s%.*s", out->size > 0 ? ", " : "", (int)head, name);
