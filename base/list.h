@@ -47,8 +47,10 @@ static inline void list_move(struct list *from, struct list *to)
 }
 
 /* The current item may be removed in the body. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): item is a name to declare. */
 #define LIST_FOR_EACH(item, head)                                                                  \
     for (struct list *item = (head)->next, *item##_next = item->next; item != (head);              \
          item = item##_next, item##_next = item->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

@@ -5,16 +5,9 @@ add_library(caisson_warnings INTERFACE)
 target_compile_definitions(caisson_flags INTERFACE _GNU_SOURCE CAISSON_VERSION="${PROJECT_VERSION}")
 target_compile_options(caisson_flags INTERFACE -g -fno-omit-frame-pointer -fstack-protector-strong
     -fstack-clash-protection -fcf-protection
-<<<<<<< Updated upstream
     # clang 14 wants a second option before it takes this one.
     $<$<STREQUAL:${CMAKE_C_COMPILER_ID},GNU>:-ftrivial-auto-var-init=zero>
-=======
->>>>>>> Stashed changes
     -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
-if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-    # clang 14 has it only behind a switch that goes away.
-    target_compile_options(caisson_flags INTERFACE -ftrivial-auto-var-init=zero)
-endif()
 target_link_options(caisson_flags INTERFACE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
 
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
