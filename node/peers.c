@@ -184,13 +184,14 @@ void peers_close(struct peers *peers, void (*closed_cb)(void *data), void *data)
     peers->closed_cb = closed_cb;
     peers->closed_data = data;
     peers->is_closing = true;
-    LIST_FOR_EACH (item, &peers->requests) {
-        struct peer_request *request = container_of(item, struct peer_request, link);
+    /* An owner may try once more elsewhere: that ends here as well. */
+    while (!list_is_empty(&peers->requests)) {
+        struct peer_request *request =
+            container_of(peers->requests.next, struct peer_request, link);
 
         request->canceled = true;
         peers_finish(request, CURLE_ABORTED_BY_CALLBACK);
     }
-    CHECK(list_is_empty(&peers->requests));
     curl_multi_cleanup(peers->multi);
     peers->multi = NULL;
     for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {

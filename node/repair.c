@@ -421,5 +421,10 @@ void repair_close(struct repair *repair, void (*closed_cb)(void *data), void *da
     repair->closed_cb = closed_cb;
     repair->closed_data = data;
     repair->is_closing = true;
+    for (size_t i = 0; i < REPAIR_FETCHES_MAX; i++) {
+        if (repair->slots[i].is_busy) {
+            repair_fetch_cancel(&repair->slots[i].fetch);
+        }
+    }
     repair_closed(repair);
 }

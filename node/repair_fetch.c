@@ -135,7 +135,7 @@ static void fetch_ask(struct repair_fetch *fetch)
     static const struct peer_events events = {.piece = fetch_piece, .done = fetch_done};
     char target[40 + DIGEST_TEXT_MAX], text[DIGEST_TEXT_MAX];
 
-    if (fetch->next == fetch->n) {
+    if (fetch->next == fetch->n || fetch->is_canceled) {
         fetch_over(fetch, fetch->status != OK ? fetch->status : ERROR_UNAVAILABLE, 0);
         return;
     }
@@ -186,4 +186,12 @@ void repair_fetch_start(struct repair_fetch *fetch, struct worker *worker,
     buffer_init(&fetch->pending, 4 * FETCH_PENDING_MAX);
     verify->fetch = fetch;
     CHECK(uv_queue_work(&worker->loop, &verify->work, verify_work, verify_work_cb) == 0);
+}
+
+void repair_fetch_cancel(struct repair_fetch *fetch)
+{
+    fetch->is_canceled = true;
+    if (fetch->is_asking) {
+        peer_cancel(&fetch->request);
+    }
 }

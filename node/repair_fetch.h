@@ -23,7 +23,7 @@ struct repair_fetch {
     struct peer_request request;
     struct upload *upload;
     struct buffer pending;
-    bool is_asking, is_appending, is_paused, has_ended;
+    bool is_canceled, is_asking, is_appending, is_paused, has_ended;
     enum error status;
     repair_fetch_cb cb;
 };
@@ -33,5 +33,7 @@ struct repair_fetch {
 void repair_fetch_start(struct repair_fetch *fetch, struct worker *worker,
                         const struct digest *digest, const uint64_t *holders, size_t n,
                         repair_fetch_cb cb);
+/* Ask nobody any more; the callback still comes. */
+void repair_fetch_cancel(struct repair_fetch *fetch);
 
 #endif
