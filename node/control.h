@@ -39,7 +39,7 @@ struct control_propose {
     struct worker *worker;
     struct proposal proposal;
     struct read_index seen; /* Until this node has applied it too. */
-    struct buffer bytes; /* The command, then its result. */
+    struct buffer bytes;    /* The command, then its result. */
     enum error status;
     uint64_t index;
     control_propose_cb cb;

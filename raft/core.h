@@ -60,7 +60,7 @@ struct consensus {
     uint64_t leader, term;
     int state;
     uint64_t announced; /* Commit index that followers were told of (raft/announce.h). */
-    bool has_moved; /* To be told in the next turn. */
+    bool has_moved;     /* To be told in the next turn. */
 
     uv_mutex_t status_lock; /* Guards status alone. */
     struct consensus_status status;

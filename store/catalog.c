@@ -102,6 +102,7 @@ static enum error take_marker(struct catalog *catalog, struct marker *marker, bo
     struct buffer text;
     unsigned long long index = 0;
     enum error error;
+    size_t size;
     char *path;
 
     *is_clean = false;
@@ -116,8 +117,9 @@ static enum error take_marker(struct catalog *catalog, struct marker *marker, bo
     if (error == ERROR_NOT_FOUND) {
         return OK;
     }
-    path = memory_alloc(strlen(catalog->directory) + sizeof MARKER_NAME + 1);
-    sprintf(path, "%s/%s", catalog->directory, MARKER_NAME);
+    size = strlen(catalog->directory) + sizeof MARKER_NAME + 1;
+    path = memory_alloc(size);
+    snprintf(path, size, "%s/%s", catalog->directory, MARKER_NAME);
     if (unlink(path) != 0) {
         error = fail_errno(why, errno, "cannot remove %s", path);
     } else {

@@ -91,8 +91,13 @@ static enum error read_at(struct node *node, struct ask *ask, uint64_t timeout_m
 
 static struct node *leader_of(struct cluster *cluster)
 {
+    struct node *leader;
+
     assert_true(cluster_wait(cluster, has_leader, cluster, WAIT_MS));
-    return cluster_leader(cluster);
+    leader = cluster_leader(cluster);
+    /* Not assert_non_null: gcc does not know that it never returns. */
+    CHECK(leader != NULL);
+    return leader;
 }
 
 static struct node *follower_of(struct cluster *cluster)
