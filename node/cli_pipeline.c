@@ -120,6 +120,7 @@ static int get_named(int argc, char **argv, const char *prefix, const char *what
     char path[256];
     struct cli_call call = {.method = "GET", .path = path};
 
+    *reply = (struct cli_reply){0};
     if (n < 0) {
         return CLI_USAGE;
     }

@@ -162,6 +162,7 @@ static int get_one(int argc, char **argv, struct cli_client *client, const char 
     char path[128];
     struct cli_call call = {.method = "GET", .path = path};
 
+    *reply = (struct cli_reply){0};
     if (n < 0) {
         return CLI_USAGE;
     }

@@ -109,8 +109,7 @@ static struct node *follower_of(struct cluster *cluster)
             return &cluster->nodes[i];
         }
     }
-    fail_msg("no follower");
-    return NULL;
+    IMPOSSIBLE("a cluster of several without a follower");
 }
 
 /* All running nodes hold the same n numbers. */
