@@ -240,7 +240,10 @@ void stream_shutdown(struct stream *stream)
     struct buffer out;
     int rv;
 
-    PRE(stream->state >= STREAM_OPEN);
+    if (stream->state < STREAM_OPEN) {
+        stream_close(stream);
+        return;
+    }
     if (is_over(stream) || stream->shutting_down) {
         return;
     }

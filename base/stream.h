@@ -85,7 +85,8 @@ size_t stream_queued(const struct stream *stream);
 /* Stop and go on reading; a paused stream gives no received and no ended. */
 void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
-/* Send what is queued, then our FIN (close_notify first); reading goes on. */
+/* Send what is queued, then our FIN (close_notify first); reading goes on. Before ready there is
+ * nothing to send yet: the same as stream_close(). */
 void stream_shutdown(struct stream *stream);
 /* Now: what is queued is dropped. closed follows from the loop. Calling it again is harmless. */
 void stream_close(struct stream *stream);

@@ -39,6 +39,7 @@ struct world {
     struct tls_context *server_tls, *client_tls;
     char address[64];
     struct end server, client;
+    bool shut_early; /* The server ends its side before it is ready. */
     bool timed_out;
 };
 
@@ -212,6 +213,9 @@ static void on_connection(uv_stream_t *listener, int status)
     assert_int_equal(stream_accept(&world->server.stream, &world->loop, listener, world->server_tls,
                                    2000, &events),
                      OK);
+    if (world->shut_early) {
+        stream_shutdown(&world->server.stream);
+    }
     world->server.in_call = false;
 }
 
@@ -437,6 +441,25 @@ static void test_stream__silence_and_refusal_are_bounded(void **state)
     free(world);
 }
 
+/* A listener that closes may do this to a connection that shakes hands. */
+static void test_stream__a_shutdown_before_ready_closes(void **state)
+{
+    struct world *world = memory_zero(sizeof *world);
+
+    (void)state;
+    for (int tls = 0; tls <= 1; tls++) {
+        world_open(world, tls == 1, tls == 1);
+        world->shut_early = true;
+        world_connect(world, tls == 1 ? 1 : 0);
+        world_run(world);
+        assert_true(world->server.closed);
+        assert_int_equal(world->server.error, OK);
+        assert_false(world->server.ready);
+        world_close(world);
+    }
+    free(world);
+}
+
 static void test_address_parse__literals_only(void **state)
 {
     static const char *const bad[] = {
@@ -482,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_stream__tls_against_plain_ends_with_a_reason),
         cmocka_unit_test(test_stream__a_node_that_is_not_the_expected_one_is_refused),
         cmocka_unit_test(test_stream__silence_and_refusal_are_bounded),
+        cmocka_unit_test(test_stream__a_shutdown_before_ready_closes),
         cmocka_unit_test(test_address_parse__literals_only),
         cmocka_unit_test(test_stream_listen__a_taken_address_is_an_error_and_leaves_nothing),
     };
