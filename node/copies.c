@@ -234,6 +234,8 @@ static void copies_next(struct copies *job)
         copies_report(job);
     }
     if (job->is_reported && job->in_flight == 0) {
+        CHECK(job->worker->copies_pending > 0);
+        job->worker->copies_pending--;
         buffer_release(&job->content);
         free(job);
     }
@@ -284,6 +286,7 @@ void copies_start(struct worker *worker, const struct copies_options *options, c
     struct copies *job = memory_zero(sizeof *job);
 
     job->worker = worker;
+    worker->copies_pending++;
     job->digest = options->digest;
     job->cb = cb;
     job->data = data;

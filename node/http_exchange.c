@@ -19,6 +19,7 @@ struct exchange *exchange_create(struct connection *connection)
 
     exchange->connection = connection;
     exchange->worker = connection->listener->options.worker;
+    exchange->worker->exchanges_pending++;
     exchange->is_internal = connection->listener->options.is_internal;
     exchange->peer_node = stream_peer_node(&connection->stream);
     exchange->references = 1;
@@ -47,6 +48,8 @@ void exchange_release(struct exchange *exchange)
     if (exchange->destroy != NULL) {
         exchange->destroy(exchange->data);
     }
+    CHECK(exchange->worker->exchanges_pending > 0);
+    exchange->worker->exchanges_pending--;
     http_message_release(&exchange->message);
     buffer_release(&exchange->headers);
     buffer_release(&exchange->body);

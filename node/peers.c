@@ -177,6 +177,13 @@ static void peers_timer_close_cb(uv_handle_t *handle)
     peers_handle_closed(handle->data);
 }
 
+void peers_cancel(struct peers *peers)
+{
+    LIST_FOR_EACH (item, &peers->requests) {
+        peer_cancel(container_of(item, struct peer_request, link));
+    }
+}
+
 void peers_close(struct peers *peers, void (*closed_cb)(void *data), void *data)
 {
     uv_timer_t *timers[] = {&peers->curl_timer, &peers->kick_timer, &peers->tick_timer};

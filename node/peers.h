@@ -28,6 +28,8 @@ struct peers_options {
 
 enum error peers_open(const struct peers_options *options, struct peers **out,
                       struct reason *why) MUST_USE;
+/* peer_cancel() for all that is under way now. */
+void peers_cancel(struct peers *peers);
 /* Cancels what is under way; closed_cb, from the loop, is the end of peers. */
 void peers_close(struct peers *peers, void (*closed_cb)(void *data), void *data);
 uint64_t peers_self(const struct peers *peers);

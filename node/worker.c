@@ -7,7 +7,7 @@
 
 /* How long requests under way may take once a stop was asked for. */
 #define DRAIN_MS 8000
-/* How often a closing worker looks whether the control thread answered everything. */
+/* How often a closing worker looks whether everything under way came to its end. */
 #define SETTLE_TICK_MS 10
 
 void worker_init(struct worker *worker, unsigned number)
@@ -54,13 +54,26 @@ void worker_start(struct worker *worker)
 
 /* --- drain ------------------------------------------------------------------------------------ */
 
+/* A handler may outlive its connection, a copy its request; what they use ends after this. */
+static void drain_settle_cb(uv_timer_t *timer)
+{
+    struct worker *worker = container_of(timer, struct worker, settle_timer);
+
+    if (worker->exchanges_pending == 0 && worker->copies_pending == 0) {
+        uv_timer_stop(timer);
+        worker->done_cb(worker);
+    } else if (uv_now(&worker->loop) >= worker->drain_deadline_ms) {
+        peers_cancel(worker->peers);
+    }
+}
+
 static void drained_cb(void *data)
 {
     struct worker *worker = data;
 
     CHECK(worker->closing > 0);
     if (--worker->closing == 0) {
-        worker->done_cb(worker);
+        CHECK(uv_timer_start(&worker->settle_timer, drain_settle_cb, 0, SETTLE_TICK_MS) == 0);
     }
 }
 
@@ -69,6 +82,7 @@ static void drain_run(struct task *task)
     struct worker *worker = container_of(task, struct worker, task);
 
     worker->closing = 2;
+    worker->drain_deadline_ms = uv_now(&worker->loop) + DRAIN_MS;
     http_listener_close(worker->clients, DRAIN_MS, drained_cb, worker);
     http_listener_close(worker->internal, DRAIN_MS, drained_cb, worker);
 }
@@ -86,6 +100,7 @@ static void peers_closed_cb(void *data)
 {
     struct worker *worker = data;
 
+    CHECK(worker->control_pending == 0);
     worker->done_cb(worker);
     uv_close((uv_handle_t *)&worker->settle_timer, NULL);
     mailbox_close(&worker->mailbox);

@@ -34,13 +34,16 @@ struct worker {
     struct repair *repair;
     struct access_cache *access;
     struct manifest_cache *manifests; /* This worker's own; NULL: none. */
-    unsigned
-        control_pending; /* Requests that the control thread has not answered (node/control.c). */
+    /* What a stop waits for: requests that the control thread has not answered (node/control.c),
+     * exchanges whose handlers hold them, with or without a connection (node/http_exchange.c), and
+     * copies on their way after the answer (node/copies.c). */
+    unsigned control_pending, exchanges_pending, copies_pending;
     /* Private. */
     uv_thread_t thread;
     struct task task;
     uv_timer_t settle_timer;
     unsigned closing;
+    uint64_t drain_deadline_ms;
     struct http_listener *clients, *internal;
     void (*done_cb)(struct worker *worker); /* On the worker's thread. */
 };
@@ -58,9 +61,10 @@ enum error worker_open(struct worker *worker, const struct peers_options *peers,
                        struct http_listener_options *internal, struct reason *why) MUST_USE;
 /* Run the loop on a thread of its own until worker_close() is done. */
 void worker_start(struct worker *worker);
-/* From another thread, one after the other. drain: take no new connections, let requests finish (at
- * most drain_ms). close: end peers and the loop. done_cb runs on the worker's thread when the step
- * is complete. */
+/* From another thread, one after the other. drain: take no new connections, let requests and copies
+ * under way finish; after 8 s connections are cut and requests to peers canceled, and the step
+ * still waits until every handler has let go, so that what they borrow may be closed after it.
+ * close: end peers and the loop. done_cb runs on the worker's thread when the step is complete. */
 void worker_drain(struct worker *worker, void (*done_cb)(struct worker *worker));
 void worker_close(struct worker *worker, void (*done_cb)(struct worker *worker));
 /* Wait for the thread and free what is left. */
