@@ -63,7 +63,8 @@ enum error error_from_errno(int code)
     }
 }
 
-enum error fail(struct reason *why, enum error error, const char *format, ...)
+/* In brackets because the analyzer has a macro of this name. */
+enum error(fail)(struct reason *why, enum error error, const char *format, ...)
 {
     va_list args;
 

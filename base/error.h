@@ -63,6 +63,10 @@ enum error error_from_errno(int code) MUST_USE;
 /* Fill why (may be NULL) and return error: `return fail(why, ERROR_INVALID, "n is %d", n);`. */
 enum error fail(struct reason *why, enum error error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__
+/* The analyzer sees one file at a time: tell it that fail() gives back what it was given. */
+#define fail(why, error, ...) ((void)fail(why, error, __VA_ARGS__), (error))
+#endif
 /* As fail() for a failed system call: appends strerror of errnum, translates it. */
 enum error fail_errno(struct reason *why, int errnum, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -119,10 +119,11 @@ static enum error check_head(struct bytes head, unsigned *status, struct reason 
 
     for (;;) {
         const uint8_t *end = memmem(rest.data, rest.size, "\r\n", 2);
-        struct bytes line = bytes_of(rest.data, (size_t)(end - rest.data));
+        struct bytes line;
         enum error rv;
 
         PRE(end != NULL);
+        line = bytes_of(rest.data, (size_t)(end - rest.data));
         if (line.size == 0) {
             return OK;
         }

@@ -101,6 +101,8 @@ static void refuse(const struct command_context *context, struct promotion *prom
                      json_pack("{s:s, s:s, s:s, s:s}", "gate", id, "code", evaluation->code, "text",
                                text, "plan_hash", plan));
     }
+    /* The evaluation ends before the promotion does. */
+    promotion->code = promotion->text = BYTES_NONE;
     apply_answer(outcome, promotion->id, status, evaluation->code, text, false);
 }
 

@@ -42,6 +42,7 @@ static void complete_all(struct io *io)
         struct io_done *done = container_of(io->done.next, struct io_done, link);
 
         list_remove(&done->link);
+        CHECK(io->done.next != &done->link);
         if (done->get != NULL) {
             complete_get(io, done);
         } else if (done->send_cb != NULL) {
