@@ -5,6 +5,7 @@
 #include "node/oci_error.h"
 #include "node/routes_manifests.h"
 #include "node/worker.h"
+#include "node/write_rule.h"
 
 #include <stdlib.h>
 
@@ -17,29 +18,6 @@ struct removal {
 
 /* --- answers of refused writes -----------------------------------------------------------------
  */
-
-static json_t *promotion_detail(struct exchange *exchange)
-{
-    struct bytes repository = exchange_parameter(exchange, "name");
-    struct write_rule rule;
-    struct catalog_txn txn;
-    struct buffer command;
-    json_t *detail;
-
-    buffer_init(&command, 2048);
-    catalog_read(exchange_worker(exchange)->catalog, &txn);
-    catalog_write_rule(&txn, repository, &rule);
-    buffer_print(&command, "caisson promote <repository>@<digest> --to " BYTES_FMT,
-                 BYTES_ARG(rule.stage));
-    detail = json_pack("{s:s%, s:s%, s:s%, s:s}", "repository", repository.data, repository.size,
-                       "pipeline", rule.pipeline.size > 0 ? (const char *)rule.pipeline.data : "",
-                       rule.pipeline.size, "stage",
-                       rule.stage.size > 0 ? (const char *)rule.stage.data : "", rule.stage.size,
-                       "command", buffer_string(&command));
-    catalog_done(&txn);
-    buffer_release(&command);
-    return detail;
-}
 
 static void answer_missing(struct exchange *exchange, const struct command_result *result)
 {
@@ -69,8 +47,7 @@ void answer_refused_write(struct exchange *exchange, const struct command_result
 {
     PRE(result->error != OK);
     if (result->error == ERROR_PROMOTION_ONLY) {
-        exchange_fail_as(exchange, 403, "DENIED", promotion_detail(exchange), "%s",
-                         result->why.text);
+        write_rule_refuse(exchange, result->why.text);
     } else if (result->error == ERROR_MANIFEST_BLOB_UNKNOWN && result->body.size > 0) {
         answer_missing(exchange, result);
     } else {

@@ -5,6 +5,7 @@
 #include "node/replicate.h"
 #include "node/routes_manifests.h"
 #include "node/worker.h"
+#include "node/write_rule.h"
 
 #include <stdlib.h>
 
@@ -253,7 +254,8 @@ void manifest_put_handler(struct exchange *exchange)
 
     push->exchange = exchange;
     exchange_set_data(exchange, push, push_free);
-    if (reference_read(exchange, &push->reference) && read_tags(push) && read_condition(push)) {
+    if (write_rule_allows(exchange) && reference_read(exchange, &push->reference) &&
+        read_tags(push) && read_condition(push)) {
         exchange_read_body(exchange, MANIFEST_SIZE_MAX, body_cb);
     }
 }

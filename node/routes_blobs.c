@@ -8,6 +8,7 @@
 #include "node/blob_serve.h"
 #include "node/control.h"
 #include "node/worker.h"
+#include "node/write_rule.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,8 @@ static void unlink_cb(struct control_propose *propose, enum error status,
 
     if (status != OK) {
         exchange_fail(exchange, status, NULL);
+    } else if (result->error == ERROR_PROMOTION_ONLY) {
+        write_rule_refuse(exchange, result->why.text);
     } else if (result->error != OK) {
         exchange_fail(exchange, result->error, &result->why);
     } else {

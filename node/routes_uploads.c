@@ -13,6 +13,7 @@
 #include "node/upload_mount.h"
 #include "node/upload_request.h"
 #include "node/worker.h"
+#include "node/write_rule.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -281,38 +282,12 @@ static void post_mount_cb(struct exchange *exchange, const struct digest *mounte
     exchange_answer(exchange, 201, NULL, BYTES_NONE);
 }
 
-/* Early, before bytes are taken; apply asks again. */
-static bool write_is_allowed(struct exchange *exchange)
-{
-    struct bytes name = exchange_parameter(exchange, "name");
-    struct catalog_txn txn;
-    struct write_rule rule;
-    struct reason why;
-    bool is_allowed;
-
-    catalog_read(exchange_worker(exchange)->catalog, &txn);
-    catalog_write_rule(&txn, name, &rule);
-    is_allowed = rule.mode == WRITE_OPEN;
-    if (!is_allowed) {
-        fail(&why, ERROR_PROMOTION_ONLY,
-             "repository " BYTES_FMT " is stage " BYTES_FMT " of pipeline " BYTES_FMT
-             " and takes only promotions: push to the pipeline's first stage, then run \"caisson "
-             "promote\"",
-             BYTES_ARG(name), BYTES_ARG(rule.stage), BYTES_ARG(rule.pipeline));
-    }
-    catalog_done(&txn);
-    if (!is_allowed) {
-        exchange_fail(exchange, ERROR_PROMOTION_ONLY, &why);
-    }
-    return is_allowed;
-}
-
 void upload_post_handler(struct exchange *exchange)
 {
     struct bytes text;
     struct digest digest;
 
-    if (!write_is_allowed(exchange)) {
+    if (!write_rule_allows(exchange)) {
         return;
     }
     if (exchange_query(exchange, "digest-algorithm", 0, &text) &&
@@ -349,9 +324,9 @@ static void patch_stored(struct upload_request *request)
 
 void upload_patch_handler(struct exchange *exchange)
 {
-    struct session *session = session_of(exchange);
+    struct session *session;
 
-    if (session == NULL) {
+    if (!write_rule_allows(exchange) || (session = session_of(exchange)) == NULL) {
         return;
     }
     if (session->state != SESSION_OPEN) {
@@ -363,11 +338,11 @@ void upload_patch_handler(struct exchange *exchange)
 
 void upload_put_handler(struct exchange *exchange)
 {
-    struct session *session = session_of(exchange);
     struct bytes text = BYTES_NONE;
+    struct session *session;
     struct digest digest;
 
-    if (session == NULL) {
+    if (!write_rule_allows(exchange) || (session = session_of(exchange)) == NULL) {
         return;
     }
     exchange_query(exchange, "digest", 0, &text);
