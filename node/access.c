@@ -24,7 +24,7 @@ struct access_cache {
     uint8_t key[32];
     struct slot slots[ACCESS_CACHE_MAX]; /* Where a mac stands follows from the mac. */
     struct list waiting;                 /* Checks that no thread of the pool has yet. */
-    unsigned n_running, n_waiting;
+    unsigned n_running, n_waiting, n_refreshing;
 };
 
 struct access_cache *access_cache_open(bool open_access)
@@ -40,7 +40,7 @@ struct access_cache *access_cache_open(bool open_access)
 
 void access_cache_close(struct access_cache *cache)
 {
-    PRE(cache->n_running == 0 && list_is_empty(&cache->waiting));
+    PRE(cache->n_running == 0 && list_is_empty(&cache->waiting) && cache->n_refreshing == 0);
     uv_mutex_destroy(&cache->lock);
     memory_wipe(cache, sizeof *cache);
     free(cache);
@@ -274,19 +274,15 @@ static void look_up(struct worker *worker, struct access_check *check)
     catalog_done(&txn);
 }
 
-bool access_check_start(struct worker *worker, struct access_check *check, enum error *status,
-                        access_check_cb cb)
+/* As access_check_start(), for a check that was looked up. */
+static bool check_begin(struct access_check *check, enum error *status)
 {
-    struct access_cache *cache = worker->access;
+    struct access_cache *cache = check->worker->access;
     const struct credentials *given = &check->credentials;
     bool may_start, may_wait;
 
-    PRE(given->user.size > 0 && given->password.size > 0);
-    check->worker = worker;
-    check->cb = cb;
     check->is_right = false;
     list_init(&check->link);
-    look_up(worker, check);
     password_mac(cache->key, bytes_of(given->text, given->user.size + 1 + given->password.size),
                  check->key);
     if (is_cached(cache, check)) {
@@ -307,6 +303,64 @@ bool access_check_start(struct worker *worker, struct access_check *check, enum 
     }
     *status = ERROR_BUSY;
     return !may_start && !may_wait;
+}
+
+bool access_check_start(struct worker *worker, struct access_check *check, enum error *status,
+                        access_check_cb cb)
+{
+    PRE(check->credentials.user.size > 0 && check->credentials.password.size > 0);
+    check->worker = worker;
+    check->cb = cb;
+    look_up(worker, check);
+    return check_begin(check, status);
+}
+
+bool access_check_again(struct access_check *check, enum error *status)
+{
+    uint64_t revision = check->revision;
+    bool was_known = check->is_known;
+
+    look_up(check->worker, check);
+    if (check->is_known == was_known && (!was_known || check->revision == revision)) {
+        *status = ERROR_UNAUTHORIZED;
+        return true;
+    }
+    return check_begin(check, status);
+}
+
+/* --- a second decision -------------------------------------------------------------------------
+ */
+
+static void refreshed_cb(struct control_read *read, enum error status)
+{
+    struct access_refresh *refresh = container_of(read, struct access_refresh, read);
+    struct access_cache *cache = read->data;
+
+    (void)status;
+    uv_mutex_lock(&cache->lock);
+    cache->n_refreshing--;
+    uv_mutex_unlock(&cache->lock);
+    refresh->cb(refresh);
+}
+
+bool access_refresh(struct worker *worker, struct access_refresh *refresh, access_refresh_cb cb)
+{
+    struct access_cache *cache = worker->access;
+    bool may;
+
+    if (worker->control == NULL) { /* A server of unit tests. */
+        return false;
+    }
+    uv_mutex_lock(&cache->lock);
+    may = cache->n_refreshing < ACCESS_REFRESHES_MAX;
+    cache->n_refreshing += may;
+    uv_mutex_unlock(&cache->lock);
+    if (may) {
+        refresh->cb = cb;
+        refresh->read.data = cache;
+        control_read(worker, &refresh->read, refreshed_cb);
+    }
+    return may;
 }
 
 /* --- may they ----------------------------------------------------------------------------------

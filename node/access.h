@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "base/mailbox.h"
+#include "node/control.h"
 #include "node/http.h"
 #include "store/command.h"
 
@@ -15,13 +16,15 @@
  * two at once in a node so that logins cannot starve the disk. A password that was right is
  * remembered as an HMAC under a key of this process, together with the user's revision, so that a
  * changed or deleted user is refused with the next request. A user who is not there costs the
- * same time as a wrong password. Deleting (tags, manifests, links) needs the push action until
- * there is an action of its own. */
+ * same time as a wrong password. What this node's catalog refuses is decided once more after a read
+ * through the log: another node may have acknowledged the user, password or right just before.
+ * Deleting (tags, manifests, links) needs the push action until there is an action of its own. */
 
 #define ACCESS_CREDENTIALS_MAX 1024 /* Of the decoded "user:password". */
 #define ACCESS_HASHES_MAX      2
 #define ACCESS_QUEUE_MAX       256
 #define ACCESS_CACHE_MAX       1024
+#define ACCESS_REFRESHES_MAX   64 /* Reads through the log at once; past it the refusal stands. */
 
 struct access_cache; /* One per node, shared by its workers. */
 
@@ -78,6 +81,23 @@ struct access_check {
  * callback comes on the worker's loop. */
 bool access_check_start(struct worker *worker, struct access_check *check, enum error *status,
                         access_check_cb cb);
+
+/* After a refusal and access_refresh(): check the same credentials again, without hashing when the
+ * user is still as it was. Returns as access_check_start() does; the callback stays. */
+bool access_check_again(struct access_check *check, enum error *status);
+
+/* Let this node catch up with the log before a second decision; embedded in its owner. False: not
+ * now (too many wait), and the callback does not come. It comes on the worker's loop, also when the
+ * cluster cannot tell in time: then the catalog is as it was. */
+struct access_refresh;
+typedef void (*access_refresh_cb)(struct access_refresh *refresh);
+struct access_refresh {
+    void *data; /* The owner's. */
+    /* Private. */
+    struct control_read read;
+    access_refresh_cb cb;
+};
+bool access_refresh(struct worker *worker, struct access_refresh *refresh, access_refresh_cb cb);
 
 /* May identity do action (enum action) on repository, by the catalog of now? */
 bool access_may(struct worker *worker, const struct identity *identity, unsigned action,

@@ -92,6 +92,33 @@ void *exchange_data(const struct exchange *exchange)
 /* --- routing and access ------------------------------------------------------------------------
  */
 
+/* Once in an exchange: cb after this node has caught up; it releases the exchange. */
+static bool refresh(struct exchange *exchange, access_refresh_cb cb)
+{
+    if (exchange->is_refreshed || exchange_is_gone(exchange)) {
+        return false;
+    }
+    exchange->is_refreshed = true;
+    exchange->refresh.data = exchange;
+    if (!access_refresh(exchange->worker, &exchange->refresh, cb)) {
+        return false;
+    }
+    exchange_hold(exchange);
+    return true;
+}
+
+static void admit(struct exchange *exchange);
+
+static void admit_again_cb(struct access_refresh *refreshed)
+{
+    struct exchange *exchange = refreshed->data;
+
+    if (!exchange_is_gone(exchange)) {
+        admit(exchange);
+    }
+    exchange_release(exchange);
+}
+
 /* The one place where access is decided; only then the handler runs. */
 static void admit(struct exchange *exchange)
 {
@@ -99,6 +126,9 @@ static void admit(struct exchange *exchange)
     enum error rv = access_decide(exchange->worker, &exchange->identity,
                                   exchange->match.route->access, exchange->match.repository, &why);
 
+    if (rv != OK && exchange->identity.kind == IDENTITY_USER && refresh(exchange, admit_again_cb)) {
+        return;
+    }
     if (rv != OK) {
         exchange_fail(exchange, rv, &why);
         return;
@@ -120,10 +150,26 @@ static void refuse_login(struct exchange *exchange, enum error status)
     exchange_fail(exchange, ERROR_UNAUTHORIZED, &why);
 }
 
+static void check_cb(struct access_check *check, enum error status);
+
+static void check_again_cb(struct access_refresh *refreshed)
+{
+    struct exchange *exchange = refreshed->data;
+    enum error status;
+
+    if (access_check_again(exchange->check, &status)) {
+        check_cb(exchange->check, status);
+    }
+    exchange_release(exchange);
+}
+
 static void check_cb(struct access_check *check, enum error status)
 {
     struct exchange *exchange = check->data;
 
+    if (status == ERROR_UNAUTHORIZED && refresh(exchange, check_again_cb)) {
+        return;
+    }
     exchange->check = NULL;
     if (status == OK) {
         CHECK(identity_from_actor(&exchange->identity, check->credentials.user) == OK);

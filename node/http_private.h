@@ -82,6 +82,8 @@ struct exchange {
     struct route_match match;
     struct identity identity;
     struct access_check *check; /* While a password is checked. */
+    struct access_refresh refresh;
+    bool is_refreshed; /* A refusal is decided again at most once. */
     char request_id[17];
     uint64_t started_ms;
 

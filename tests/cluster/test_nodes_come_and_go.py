@@ -107,9 +107,7 @@ def test_users_made_at_one_node_log_in_at_the_next(cluster):
     name = f"user{time.monotonic_ns()}"
     assert cluster.call(1, f"/api/v1/users/{name}", "PUT", body).status == 201
     login = (name, "correct horse")
-    caisson.wait_until(lambda: cluster.call(2, "/v2/", auth=login).status == 200, 5, "a login")
     assert cluster.push_image(2, "team/app", "one", "u", auth=login)
-    caisson.wait_until(lambda: cluster.call(3, "/v2/", auth=login).status == 200, 5, "a login")
     start = cluster.call(3, "/v2/other/app/blobs/uploads/", "POST", b"", auth=login)
     assert start.status == 403, start
     assert cluster.call(2, f"/api/v1/users/{name}", auth=login).status == 403
@@ -124,3 +122,25 @@ def test_users_made_at_one_node_log_in_at_the_next(cluster):
     assert cluster.call(3, f"/api/v1/users/{name}", "DELETE").status == 204
     caisson.wait_until(lambda: cluster.call(1, "/v2/team/app/manifests/one",
                                             auth=login).status == 401, 5, "the user is gone")
+
+
+def test_users_passwords_and_rights_hold_at_every_node_at_once(cluster):
+    """What one node acknowledged is not refused by another that has not caught up."""
+    for number in range(6):
+        name = f"fresh{number}x{time.monotonic_ns()}"
+        for password, rights in ((f"first password {number}", []),
+                                 (f"second password {number}",
+                                  [{"repositories": "fresh/**", "actions": ["pull"]}])):
+            body = {"password": password, "bindings": rights}
+            made = cluster.call(1, f"/api/v1/users/{name}", "PUT", body)
+            assert made.status in (200, 201), made
+            for node in (2, 3):
+                answer = cluster.call(node, "/v2/", auth=(name, password))
+                assert answer.status == 200, (number, node, answer)
+        body = {"bindings": [{"repositories": "other/**", "actions": ["pull", "push"]}]}
+        assert cluster.call(1, f"/api/v1/users/{name}", "PUT", body).status == 200
+        for node in (2, 3):
+            start = cluster.call(node, "/v2/other/app/blobs/uploads/", "POST", b"",
+                                 auth=(name, password))
+            assert start.status == 202, (number, node, start)
+
