@@ -198,6 +198,9 @@ static void propose_applied_cb(struct proposal *proposal, enum error status, uin
 
     request->index = index;
     buffer_clear(&request->bytes);
+    if (status == ERROR_BUSY) { /* Of the log, not of what the client asked for: 503, come again. */
+        status = ERROR_UNAVAILABLE;
+    }
     if (status == OK) {
         buffer_append(&request->bytes, result);
         status = buffer_status(&request->bytes);

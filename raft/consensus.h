@@ -106,6 +106,8 @@ struct proposal {
     uint64_t sent_ms;
     unsigned attempts;
     int state;
+    size_t size;
+    bool is_counted;
     void (*cb)(struct proposal *proposal, enum error status, uint64_t index, struct bytes result);
 };
 
@@ -115,8 +117,9 @@ typedef void (*proposal_cb)(struct proposal *proposal, enum error status, uint64
 /* Propose at any member: the leader appends, another member forwards to it. Waits out elections and
  * retries after a lost leader until timeout_ms have passed, so the same command may be applied more
  * than once: the machine must know a repeated command id and give the first result again. index is
- * where it was applied. ERROR_UNAVAILABLE: not proposed, or outcome unknown; ERROR_TOO_LARGE. The
- * callback never runs inside this call. command is copied. */
+ * where it was applied. ERROR_UNAVAILABLE: not proposed, or outcome unknown; ERROR_TOO_LARGE;
+ * ERROR_BUSY: not proposed, thousands wait already (raft/propose.h). The callback never runs inside
+ * this call. command is copied. */
 void consensus_propose(struct consensus *consensus, struct proposal *proposal, struct bytes command,
                        uint64_t timeout_ms, proposal_cb cb);
 

@@ -22,8 +22,8 @@
 #define FRAME_HELLO_MAX   512u                /* Before the hello nothing longer is accepted. */
 /* An AppendEntries is cut into parts of about this many bytes of entries. */
 #define FRAME_PART_SIZE (1024u * 1024)
-/* One entry, the largest that a part of its own can carry. */
-#define FRAME_ENTRY_MAX (FRAME_SIZE_MAX - 4096u)
+/* One entry: no more than the log takes (STORAGE_ENTRY_MAX), which stops the process above that. */
+#define FRAME_ENTRY_MAX (2u * 1024 * 1024)
 
 enum frame_kind {
     /* The link's own. */

@@ -7,12 +7,20 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "raft/core.h"
+#include "raft/frame.h"
+#include "raft/storage.h"
 
 #include <stdlib.h>
 
 /* A forwarded proposal without an answer is sent again after this long; a repeated command id gives
  * the first result. */
 #define ANSWER_MS 2000u
+
+/* What a leader makes fits the log and a frame of every member, and a frame never carries what the
+ * log of the receiver would stop at. */
+_Static_assert(ENVELOPE_SIZE_MAX + ENVELOPE_SIZE_AIM <= FRAME_ENTRY_MAX / 2, "an entry fits");
+_Static_assert(FRAME_ENTRY_MAX <= STORAGE_ENTRY_MAX, "the log takes what a frame carries");
+_Static_assert(FRAME_ENTRY_MAX + 4096 <= FRAME_SIZE_MAX, "a frame carries one entry");
 
 /* An entry on its way through libraft. */
 struct batch {
@@ -54,8 +62,15 @@ void proposals_init(struct proposals *proposals)
 static void finish(struct consensus *consensus, struct proposal *proposal, enum error status,
                    uint64_t index, struct bytes result)
 {
+    struct proposals *proposals = &consensus->proposals;
     struct buffer kept;
 
+    if (proposal->is_counted) {
+        CHECK(proposals->n_own > 0 && proposals->own_bytes >= proposal->size);
+        proposals->n_own--;
+        proposals->own_bytes -= proposal->size;
+        proposal->is_counted = false;
+    }
     buffer_init(&kept, RESULT_SIZE_MAX);
     buffer_append(&kept, result);
     buffer_release(&proposal->command);
@@ -64,7 +79,7 @@ static void finish(struct consensus *consensus, struct proposal *proposal, enum 
     proposal->attempts = (unsigned)status;
     proposal->state = PROPOSAL_DONE;
     list_remove(&proposal->link);
-    list_append(&consensus->proposals.done, &proposal->link);
+    list_append(&proposals->done, &proposal->link);
     core_arm(consensus);
 }
 
@@ -279,11 +294,26 @@ static void relayed_cb(struct proposal *proposal, enum error status, uint64_t in
     free(relayed);
 }
 
+/* A proposal of this process is counted until its result is known. */
+static bool count_own(struct proposals *proposals, struct proposal *proposal)
+{
+    if (proposals->n_own == PROPOSALS_OWN_MAX ||
+        proposals->own_bytes + proposal->size > PROPOSALS_OWN_BYTES_MAX) {
+        return false;
+    }
+    proposals->n_own++;
+    proposals->own_bytes += proposal->size;
+    proposal->is_counted = true;
+    return true;
+}
+
 static void enqueue(struct consensus *consensus, struct proposal *proposal, struct bytes command,
                     uint64_t timeout_ms, proposal_cb cb)
 {
     struct proposals *proposals = &consensus->proposals;
 
+    proposal->size = command.size;
+    proposal->is_counted = false;
     proposal->cb = cb;
     proposal->state = PROPOSAL_QUEUED;
     proposal->number = ++proposals->next_number;
@@ -292,12 +322,15 @@ static void enqueue(struct consensus *consensus, struct proposal *proposal, stru
     proposal->attempts = 0;
     list_init(&proposal->link);
     buffer_init(&proposal->command, COMMAND_SIZE_MAX);
-    buffer_append(&proposal->command, command);
-    if (buffer_status(&proposal->command) != OK) {
+    if (command.size > COMMAND_SIZE_MAX) {
         give_up(consensus, proposal, ERROR_TOO_LARGE);
     } else if (consensus->life > LIFE_RUNNING) {
         give_up(consensus, proposal, ERROR_CANCELED);
+    } else if (cb != relayed_cb && !count_own(proposals, proposal)) {
+        give_up(consensus, proposal, ERROR_BUSY);
     } else {
+        buffer_append(&proposal->command, command);
+        CHECK(buffer_status(&proposal->command) == OK);
         list_append(&proposals->queue, &proposal->link);
     }
     core_arm(consensus);

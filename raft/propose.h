@@ -21,6 +21,9 @@
 /* Forwarded by peers and not answered yet; past it they are told to come again. */
 #define PROPOSALS_RELAYED_MAX       4096u
 #define PROPOSALS_RELAYED_BYTES_MAX (32u * 1024 * 1024)
+/* Of this process and not answered yet; past it ERROR_BUSY, before memory is taken. */
+#define PROPOSALS_OWN_MAX       4096u
+#define PROPOSALS_OWN_BYTES_MAX (64u * 1024 * 1024)
 
 struct consensus;
 
@@ -32,6 +35,7 @@ struct proposals {
     struct list batches; /* struct batch: entries given to libraft. */
     size_t n_batches, batch_bytes;
     size_t n_relayed, relayed_bytes;
+    size_t n_own, own_bytes;
     uint64_t next_number;
     bool is_blocked; /* libraft or the link refused; the next tick tries again. */
 };

@@ -5,6 +5,7 @@
 
 #include "raft/envelope.h"
 #include "raft/peer_message.h"
+#include "raft/propose.h"
 
 #include <signal.h>
 
@@ -216,6 +217,38 @@ static void test_consensus__refusals(void **state)
     assert_int_equal(waiting.status, ERROR_CANCELED);
     assert_int_equal(ask.status, ERROR_CANCELED);
     free(large);
+    cluster_close(&cluster);
+}
+
+/* More than PROPOSALS_OWN_MAX, or their bytes: told at once to come again, and nothing else lost.
+ */
+static void test_consensus__a_full_queue_is_busy(void **state)
+{
+    enum { COUNT_MAX = PROPOSALS_OWN_MAX, BYTES_MAX = PROPOSALS_OWN_BYTES_MAX / COMMAND_SIZE_MAX };
+    static const size_t sizes[] = {8, COMMAND_SIZE_MAX}, fits[] = {COUNT_MAX, BYTES_MAX};
+    uint8_t *command = memory_zero(COMMAND_SIZE_MAX);
+    struct cluster cluster;
+    struct node *node;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 1);
+    node = leader_of(&cluster);
+    command[0] = 7; /* The same number each time: the first place again. */
+    for (size_t round = 0; round < 2; round++) {
+        struct ask *asks = memory_zero((fits[round] + 1) * sizeof *asks);
+
+        for (size_t i = 0; i <= fits[round]; i++) {
+            consensus_propose(node->consensus, &asks[i].proposal, bytes_of(command, sizes[round]),
+                              WAIT_MS, proposed);
+        }
+        for (size_t i = 0; i <= fits[round]; i++) {
+            assert_true(cluster_wait(&cluster, ask_is_done, &asks[i], WAIT_MS));
+            assert_int_equal(asks[i].status, i < fits[round] ? OK : ERROR_BUSY);
+        }
+        free(asks);
+    }
+    free(command);
     cluster_close(&cluster);
 }
 
@@ -512,6 +545,7 @@ int main(void)
         cmocka_unit_test(test_peer_message__cut_bytes_are_refused),
         cmocka_unit_test(test_consensus__one_member_keeps_its_log_over_restarts),
         cmocka_unit_test(test_consensus__refusals),
+        cmocka_unit_test(test_consensus__a_full_queue_is_busy),
         cmocka_unit_test(test_consensus__another_process_or_cluster_is_refused),
         cmocka_unit_test(test_consensus__a_snapshot_can_be_asked_for),
         cmocka_unit_test(test_consensus__any_member_serves_and_a_lost_leader_is_replaced),

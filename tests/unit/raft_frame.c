@@ -1,4 +1,6 @@
+#include "base/pack.h"
 #include "raft/frame.h"
+#include "raft/storage.h"
 #include "tests/lib/test.h"
 
 #include <stdlib.h>
@@ -357,6 +359,47 @@ static void test_frame_decode__garbage_never_crashes(void **state)
     buffer_release(&all);
 }
 
+/* What the log would stop the process at does not come in, nor go out. */
+static void test_frame__an_entry_that_the_log_does_not_take_is_refused(void **state)
+{
+    enum { LARGEST = STORAGE_ENTRY_MAX, LARGER = STORAGE_ENTRY_MAX + 8 };
+    uint8_t *data = calloc(1, LARGER);
+    struct raft_entry entry = {.term = 1, .type = RAFT_COMMAND, .buf = {.base = data}};
+    struct raft_message message = {.type = RAFT_IO_APPEND_ENTRIES}, part;
+    struct buffer out, body;
+    unsigned done = 0;
+    struct frame frame;
+
+    (void)state;
+    buffer_init(&out, FRAME_SIZE_MAX);
+    buffer_init(&body, FRAME_SIZE_MAX);
+    message.append_entries =
+        (struct raft_append_entries){.term = 1, .entries = &entry, .n_entries = 1};
+    entry.buf.len = LARGEST;
+    assert_int_equal(frame_encode_message(&out, &message, &done), OK);
+    frame = split_one(buffer_view(&out));
+    assert_int_equal(frame_decode_message(frame.kind, frame.body, &part, NULL), OK);
+    frame_release_message(&part);
+    entry.buf.len = LARGER;
+    done = 0;
+    assert_int_equal(frame_encode_message(&out, &message, &done), ERROR_TOO_LARGE);
+
+    pack_array(&body, 5);
+    for (int i = 0; i < 4; i++) {
+        pack_uint(&body, 1);
+    }
+    pack_array(&body, 1);
+    pack_array(&body, 3);
+    pack_uint(&body, 1);
+    pack_uint(&body, RAFT_COMMAND);
+    pack_bin(&body, bytes_of(data, LARGER));
+    assert_int_not_equal(
+        frame_decode_message(FRAME_APPEND_ENTRIES, buffer_view(&body), &part, NULL), OK);
+    buffer_release(&out);
+    buffer_release(&body);
+    free(data);
+}
+
 static void test_frame_encode_message__long_appends_are_cut_into_whole_ones(void **state)
 {
     enum { N = 5000, SIZE = 1024 };
@@ -414,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_frame_split__hostile_headers_are_refused_before_their_body_comes),
         cmocka_unit_test(test_frame_decode__hostile_counts_take_no_memory),
         cmocka_unit_test(test_frame_decode__garbage_never_crashes),
+        cmocka_unit_test(test_frame__an_entry_that_the_log_does_not_take_is_refused),
         cmocka_unit_test(test_frame_encode_message__long_appends_are_cut_into_whole_ones),
     };
 
