@@ -60,6 +60,9 @@ enum error json_parse(struct bytes text, size_t limit, json_t **out, struct reas
         return fail(why, ERROR_TOO_LARGE, "JSON of %zu bytes is over the limit of %zu", text.size,
                     limit);
     }
+    if (text.size == 0) {
+        return fail(why, ERROR_INVALID, "JSON is expected here, and there is nothing");
+    }
     rv = json_scan(text, why);
     if (rv != OK) {
         return rv;

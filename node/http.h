@@ -163,7 +163,7 @@ struct http_listener_options {
     struct tls_context *tls;
     bool is_internal;
     const struct route *const *routes; /* Several tables, NULL at the end; kept, not copied. */
-    size_t connections_max;            /* Of this listener (10,000); more are closed at once. */
+    size_t connections_max;            /* Of this listener (10,000); over it, idle ones go. */
     uint64_t header_ms;                /* For a whole head (15 s). */
     uint64_t idle_ms;                  /* Between two requests (75 s). */
     uint64_t body_ms;                  /* Between two pieces of a body (60 s). */

@@ -24,9 +24,17 @@ void connection_write(struct connection *connection, struct bytes bytes)
     stream_write(&connection->stream, bytes);
 }
 
+static void set_closed(struct connection *c)
+{
+    if (c->state != CONNECTION_CLOSED) {
+        c->state = CONNECTION_CLOSED;
+        c->listener->n_open--;
+    }
+}
+
 void connection_close(struct connection *connection)
 {
-    connection->state = CONNECTION_CLOSED;
+    set_closed(connection);
     connection->deadline_ms = 0;
     stream_close(&connection->stream);
 }
@@ -389,7 +397,7 @@ static void closed_cb(struct stream *stream, enum error why, const char *text)
     if (why != OK) {
         LOG_DEBUG("http: a connection ended: %s", text);
     }
-    c->state = CONNECTION_CLOSED;
+    set_closed(c);
     drop_exchange(c);
     listener_forget(c);
     buffer_release(&c->input);
@@ -403,6 +411,31 @@ static const struct stream_events events = {
     .drained = drained_cb,
     .closed = closed_cb,
 };
+
+/* A connection that has asked for nothing yet, or for nothing more, and is no node's. */
+static bool is_dispensable(const struct connection *c)
+{
+    return c->state == CONNECTION_HEAD && stream_peer_node(&c->stream) == 0;
+}
+
+/* The port is full: the oldest that only waits goes, so that whoever holds connections open without
+ * using them keeps nobody out. */
+static void make_room(struct http_listener *listener)
+{
+    if (!listener->is_full) {
+        LOG_WARN("http: over %zu connections: those that wait are closed for new ones",
+                 listener->options.connections_max);
+    }
+    listener->is_full = true;
+    LIST_FOR_EACH (item, &listener->connections) {
+        struct connection *c = container_of(item, struct connection, link);
+
+        if (is_dispensable(c)) {
+            connection_close(c);
+            return;
+        }
+    }
+}
 
 void connection_open(struct http_listener *listener)
 {
@@ -422,12 +455,14 @@ void connection_open(struct http_listener *listener)
         free(c);
         return;
     }
+    if (listener->n_open >= listener->options.connections_max) {
+        make_room(listener);
+    }
     list_append(&listener->connections, &c->link);
     listener->n_connections++;
-    if (listener->n_connections > listener->options.connections_max) {
-        LOG_WARN("http: over %zu connections, one more is closed",
-                 listener->options.connections_max);
-        connection_close(c);
+    listener->n_open++;
+    if (listener->n_open > listener->options.connections_max) {
+        connection_close(c); /* All are busy: the new one has to come again. */
     }
 }
 

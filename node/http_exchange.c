@@ -378,6 +378,17 @@ static void invite_body(struct exchange *exchange)
     connection_kick(exchange->connection);
 }
 
+static void fail_body_size(struct exchange *exchange, size_t limit)
+{
+    struct reason why;
+
+    exchange_fail(exchange,
+                  fail(&why, ERROR_TOO_LARGE,
+                       "the request's body is larger than the %zu bytes that this path takes",
+                       limit),
+                  &why);
+}
+
 void exchange_read_body(struct exchange *exchange, size_t limit, exchange_body_cb cb)
 {
     PRE(exchange->body_state == BODY_UNREAD || exchange_is_gone(exchange));
@@ -386,8 +397,7 @@ void exchange_read_body(struct exchange *exchange, size_t limit, exchange_body_c
     }
     if (exchange->message.content_length > 0 &&
         (uint64_t)exchange->message.content_length > limit) {
-        exchange_fail(exchange, ERROR_TOO_LARGE,
-                      &(struct reason){"the request's body is larger than this path takes"});
+        fail_body_size(exchange, limit);
         return;
     }
     buffer_init(&exchange->body, limit);
@@ -436,8 +446,7 @@ void exchange_take_piece(struct exchange *exchange, struct bytes piece)
     buffer_append(&exchange->body, piece);
     if (buffer_status(&exchange->body) != OK) {
         exchange->body_state = BODY_FINISHED;
-        exchange_fail(exchange, ERROR_TOO_LARGE,
-                      &(struct reason){"the request's body is larger than this path takes"});
+        fail_body_size(exchange, exchange->body.limit);
     }
 }
 

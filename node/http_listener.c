@@ -97,6 +97,9 @@ void listener_forget(struct connection *connection)
     list_remove(&connection->link);
     list_remove(&connection->ready);
     listener->n_connections--;
+    if (listener->n_open <= listener->options.connections_max / 2) {
+        listener->is_full = false;
+    }
     close_when_empty(listener);
 }
 

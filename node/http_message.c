@@ -479,8 +479,11 @@ static enum error parse_head(struct http_message *message, struct bytes head, un
     parsed = llhttp_execute(&message->parser, (const char *)message->head, head.size);
     if (parsed != HPE_PAUSED ||
         llhttp_get_error_pos(&message->parser) != (const char *)message->head + head.size) {
-        return fail(why, ERROR_INVALID, "the request is not HTTP/1.1 (%s)",
-                    llhttp_errno_name(parsed));
+        const char *text = llhttp_get_error_reason(&message->parser);
+
+        return fail(why, ERROR_INVALID, "the request is not HTTP/1.1: %s",
+                    parsed == HPE_OK || parsed == HPE_PAUSED || text == NULL ? "its head has no end"
+                                                                             : text);
     }
     message->head_size = head.size;
     message->method_text = bytes_slice(bytes_of(message->head, head.size), 0,

@@ -29,7 +29,8 @@ struct http_listener {
     uv_timer_t sweep; /* One timer looks at all deadlines. */
     uv_idle_t idle;   /* Runs the connections in ready. */
     struct list connections, ready;
-    size_t n_connections;
+    size_t n_connections, n_open; /* All, and those that are not closing. */
+    bool is_full;                 /* Said once, until most are gone. */
     bool is_closing;
     uint64_t drain_deadline_ms;
     unsigned open_handles;

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "node/access.h"
 #include "node/config.h"
+#include "node/descriptors.h"
 #include "node/join.h"
 #include "node/node_private.h"
 #include "node/peers.h"
@@ -68,11 +69,15 @@ static enum error open_worker(struct node *node, struct worker *worker, struct r
                                         .certificate = node_certificate(node),
                                         .key = node_key(node),
                                         .ca = node_ca(node)};
-    struct http_listener_options clients = {
-        .address = node->config->listen, .tls = node->client_tls, .routes = client_routes};
+    const struct connection_limits limits = connection_limits_now(node->n_workers);
+    struct http_listener_options clients = {.address = node->config->listen,
+                                            .tls = node->client_tls,
+                                            .connections_max = limits.clients,
+                                            .routes = client_routes};
     struct http_listener_options internal = {.address = node_data_listen(node),
                                              .tls = node->greet_tls,
                                              .is_internal = true,
+                                             .connections_max = limits.peers,
                                              .routes = internal_routes};
 
     worker->node = node;
@@ -90,6 +95,7 @@ enum error node_workers_open(struct node *node, struct reason *why)
     unsigned i;
 
     CHECK(node->config->workers >= 1 && node->config->workers <= NODE_WORKERS_MAX);
+    descriptors_raise();
     node->n_workers = node->config->workers;
     node->workers = memory_zero(node->n_workers * sizeof *node->workers);
     for (i = 0; i < node->n_workers; i++) {

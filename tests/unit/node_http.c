@@ -500,7 +500,7 @@ static void test_server__slow_clients_are_let_go(void **state)
     http_server_stop(&impatient);
 }
 
-static void test_server__connections_over_the_limit_are_closed(void **state)
+static void test_server__over_the_limit_the_oldest_that_waits_goes(void **state)
 {
     const struct http_listener_options limits = {.connections_max = 2};
     static struct http_server small;
@@ -516,8 +516,14 @@ static void test_server__connections_over_the_limit_are_closed(void **state)
     assert_true(http_client_read(fds[1], &answer, "hello"));
     fds[2] = http_client_open(&small);
     buffer_clear(&answer);
-    (void)http_client_read(fds[2], &answer, NULL);
+    http_client_send(fds[2], BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "\r\n"));
+    assert_true(http_client_read(fds[2], &answer, "hello"));
+    buffer_clear(&answer);
+    (void)http_client_read(fds[0], &answer, NULL); /* Its end: it has said nothing all the time. */
     assert_int_equal(answer.size, 0);
+    buffer_clear(&answer);
+    http_client_send(fds[1], BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "\r\n"));
+    assert_true(http_client_read(fds[1], &answer, "hello"));
     close(fds[0]);
     close(fds[1]);
     close(fds[2]);
@@ -570,7 +576,7 @@ int main(void)
         cmocka_unit_test(test_server__a_short_answer_is_cut_not_completed),
         cmocka_unit_test(test_server__a_body_cut_short_ends_the_sink),
         cmocka_unit_test(test_server__slow_clients_are_let_go),
-        cmocka_unit_test(test_server__connections_over_the_limit_are_closed),
+        cmocka_unit_test(test_server__over_the_limit_the_oldest_that_waits_goes),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
