@@ -2,18 +2,34 @@
 
 #include "raft/core.h"
 
+/* What follower i may apply, once it is told: it has it on disk, and it is committed. */
+static raft_index tellable(const struct raft *raft, unsigned i)
+{
+    raft_index match = raft->leader_state.progress[i].match_index;
+
+    return match < raft->commit_index ? match : raft->commit_index;
+}
+
 void announce_commit(struct consensus *consensus)
 {
     struct raft *raft = &consensus->raft;
+    bool is_due = false;
 
-    if (raft->state != RAFT_LEADER || raft->commit_index <= consensus->announced ||
+    if (raft->state != RAFT_LEADER || raft->configuration.n > CONSENSUS_MEMBERS_MAX ||
         raft->commit_index < raft_last_index(raft)) {
         return;
     }
-    consensus->announced = raft->commit_index;
-    /* A heartbeat is due to whoever was sent nothing for a while; the tick sends it. */
     for (unsigned i = 0; i < raft->configuration.n; i++) {
-        raft->leader_state.progress[i].last_send = 0;
+        raft_index index = tellable(raft, i);
+
+        if (raft->configuration.servers[i].id != consensus->id && index > consensus->announced[i]) {
+            consensus->announced[i] = index;
+            /* A heartbeat is due to whoever was sent nothing for a while; the tick sends it. */
+            raft->leader_state.progress[i].last_send = 0;
+            is_due = true;
+        }
     }
-    io_tick(&consensus->io);
+    if (is_due) {
+        io_tick(&consensus->io);
+    }
 }

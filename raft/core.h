@@ -59,8 +59,9 @@ struct consensus {
     /* As last told. */
     uint64_t leader, term;
     int state;
-    uint64_t announced; /* Commit index that followers were told of (raft/announce.h). */
-    bool has_moved;     /* To be told in the next turn. */
+    /* Commit index that each server of the configuration was told of (raft/announce.h). */
+    uint64_t announced[CONSENSUS_MEMBERS_MAX];
+    bool has_moved; /* To be told in the next turn. */
 
     uv_mutex_t status_lock; /* Guards status alone. */
     struct consensus_status status;
