@@ -1,6 +1,7 @@
 #include "node/access.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/password.h"
 #include "base/random.h"
@@ -25,6 +26,7 @@ struct access_cache {
     struct slot slots[ACCESS_CACHE_MAX]; /* Where a mac stands follows from the mac. */
     struct list waiting;                 /* Checks that no thread of the pool has yet. */
     unsigned n_running, n_waiting, n_refreshing;
+    uint64_t join_due_ms; /* When all wrong joins so far are paid off. */
 };
 
 struct access_cache *access_cache_open(bool open_access)
@@ -360,6 +362,21 @@ bool access_refresh(struct worker *worker, struct access_refresh *refresh, acces
         refresh->read.data = cache;
         control_read(worker, &refresh->read, refreshed_cb);
     }
+    return may;
+}
+
+bool access_join_attempt(struct access_cache *cache)
+{
+    uint64_t now = clock_monotonic_ms(), due;
+    bool may;
+
+    uv_mutex_lock(&cache->lock);
+    due = cache->join_due_ms > now ? cache->join_due_ms : now;
+    may = due - now <= (uint64_t)(ACCESS_JOIN_BURST - 1) * ACCESS_JOIN_MS;
+    if (may) {
+        cache->join_due_ms = due + ACCESS_JOIN_MS;
+    }
+    uv_mutex_unlock(&cache->lock);
     return may;
 }
 

@@ -99,6 +99,12 @@ struct access_refresh {
 };
 bool access_refresh(struct worker *worker, struct access_refresh *refresh, access_refresh_cb cb);
 
+/* A join with a token that this node does not know: false when too many of late were wrong, so that
+ * guessing costs the cluster nothing. A few at once, then one every few seconds. */
+#define ACCESS_JOIN_BURST 20
+#define ACCESS_JOIN_MS    3000
+bool access_join_attempt(struct access_cache *cache);
+
 /* May identity do action (enum action) on repository, by the catalog of now? */
 bool access_may(struct worker *worker, const struct identity *identity, unsigned action,
                 struct bytes repository);

@@ -1,10 +1,12 @@
 #include "node/join.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "node/access.h"
 #include "node/config.h"
 #include "node/control.h"
 #include "node/worker.h"
@@ -12,15 +14,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The member's side of a join. The certificate is made first, since a request that cannot be signed
- * must not use up the token, and sent only after member.put was applied, which checks the token: a
- * refused caller gets nothing that the cluster would trust. */
+/* The member's side of a join. The token is looked at first, in this node's catalog and if need be
+ * once more after a read through the log: for a stranger nothing is signed and nothing proposed.
+ * Then the certificate is made, since a request that cannot be signed must not use up the token,
+ * and sent only after member.put was applied, which spends the token. */
 
 #define CERTIFICATE_MAX (32u * 1024)
 
 struct joining {
     struct exchange *exchange;
+    struct control_read read;
     struct control_propose propose;
+    json_t *body;
     char name[64], raft_address[80], data_address[80], client_address[80];
     char cluster[33];
     uint8_t token_sha256[32];
@@ -32,6 +37,7 @@ static void joining_free(void *data)
 {
     struct joining *joining = data;
 
+    json_decref(joining->body);
     buffer_release(&joining->certificate);
     buffer_release(&joining->ca);
     free(joining);
@@ -143,25 +149,80 @@ static void propose_member(struct joining *joining)
     control_propose(exchange_worker(joining->exchange), &joining->propose, propose_cb);
 }
 
-static enum error read_request(struct joining *joining, const json_t *body, struct reason *why)
+static enum error read_request(struct joining *joining, struct reason *why)
 {
-    const char *secret = json_member_string(body, "secret");
-    const char *csr = json_member_string(body, "csr");
-    enum error error;
+    const char *secret = json_member_string(joining->body, "secret");
 
-    if (secret == NULL || csr == NULL) {
+    if (secret == NULL || json_member_string(joining->body, "csr") == NULL) {
         return fail(why, ERROR_INVALID, "secret and csr are needed");
     }
     join_token_hash(secret, joining->token_sha256);
-    error = read_identity(joining, body, why);
-    return error == OK ? sign(joining, csr, why) : error;
+    return read_identity(joining, joining->body, why);
+}
+
+static bool token_is_good(struct joining *joining)
+{
+    struct worker *worker = exchange_worker(joining->exchange);
+    struct catalog_txn txn;
+    bool is_good;
+
+    catalog_read(worker->catalog, &txn);
+    is_good = catalog_join_token_is_good(&txn, joining->token_sha256, clock_wall_ms());
+    catalog_done(&txn);
+    return is_good;
+}
+
+static void admit(struct joining *joining)
+{
+    struct reason why = {""};
+    enum error error = sign(joining, json_member_string(joining->body, "csr"), &why);
+
+    if (error != OK) {
+        exchange_fail(joining->exchange, error, &why);
+        return;
+    }
+    propose_member(joining);
+}
+
+static void read_cb(struct control_read *read, enum error status)
+{
+    struct joining *joining = read->data;
+    struct exchange *exchange = joining->exchange;
+
+    if (token_is_good(joining)) {
+        admit(joining);
+    } else if (status != OK) {
+        exchange_fail(exchange, status, NULL);
+    } else {
+        LOG_WARN("a join as %s was refused: its token is unknown, used up or expired",
+                 joining->name);
+        exchange_fail(exchange, ERROR_DENIED,
+                      &(struct reason){"the join token is unknown, used up or expired: make a new "
+                                       "one with 'caisson cluster token'"});
+    }
+    exchange_release(exchange);
+}
+
+/* A token that is not here yet may have been made at another node just now. */
+static void look_further(struct joining *joining)
+{
+    struct exchange *exchange = joining->exchange;
+
+    if (!access_join_attempt(exchange_worker(exchange)->access)) {
+        exchange_set_header(exchange, "Retry-After", "%d", ACCESS_JOIN_MS / 1000);
+        exchange_fail_as(exchange, 429, "TOOMANYREQUESTS", NULL,
+                         "too many joins with a wrong token; try again in a few seconds");
+        return;
+    }
+    joining->read.data = joining;
+    exchange_hold(exchange);
+    control_read(exchange_worker(exchange), &joining->read, read_cb);
 }
 
 static void body_cb(struct exchange *exchange, struct bytes bytes)
 {
     struct joining *joining = memory_zero(sizeof *joining);
     struct reason why = {""};
-    json_t *body = NULL;
     enum error error;
 
     joining->exchange = exchange;
@@ -171,16 +232,17 @@ static void body_cb(struct exchange *exchange, struct bytes bytes)
         joining->member = random_u64();
     } while (joining->member == 0);
     exchange_set_data(exchange, joining, joining_free);
-    error = json_parse(bytes, API_BODY_MAX, &body, &why);
+    error = json_parse(bytes, API_BODY_MAX, &joining->body, &why);
     if (error == OK) {
-        error = read_request(joining, body, &why);
-        json_decref(body);
+        error = read_request(joining, &why);
     }
     if (error != OK) {
         exchange_fail(exchange, error, &why);
-        return;
+    } else if (token_is_good(joining)) {
+        admit(joining);
+    } else {
+        look_further(joining);
     }
-    propose_member(joining);
 }
 
 static void post_join(struct exchange *exchange)

@@ -1,6 +1,7 @@
 /* The cluster and its members: cluster.create, member.put, member.remove, join-token.put. */
 
 #include "base/assert.h"
+#include "base/password.h"
 #include "store/apply.h"
 #include "store/content.h"
 
@@ -308,6 +309,33 @@ static void token_unpack(struct bytes value, struct token *out)
     out->expires_ms = unpack_uint(&in);
     out->uses = unpack_uint(&in);
     record_check(&in, TABLE_JOIN_TOKENS);
+}
+
+struct token_search {
+    const uint8_t *sha256;
+    uint64_t now_ms;
+    bool is_good;
+};
+
+/* Goes through all of them, whatever was found. */
+static bool search_visit(void *data, struct bytes key, struct bytes value)
+{
+    struct token_search *search = data;
+    struct token token;
+
+    CHECK(key.size == TOKEN_SIZE);
+    token_unpack(value, &token);
+    search->is_good |= password_hash_equal(key.data, search->sha256) && token.uses > 0 &&
+                       token.expires_ms > search->now_ms;
+    return true;
+}
+
+bool catalog_join_token_is_good(struct catalog_txn *txn, const uint8_t sha256[32], uint64_t now_ms)
+{
+    struct token_search search = {.sha256 = sha256, .now_ms = now_ms};
+
+    table_scan(txn, TABLE_JOIN_TOKENS, BYTES_NONE, search_visit, &search);
+    return search.is_good;
 }
 
 static void token_store(struct catalog_txn *txn, struct bytes sha256, const struct token *token)

@@ -233,6 +233,9 @@ struct cluster_record {
     struct bytes ca_certificate, ca_key;
 };
 
+/* Would a member.put with this token (SHA-256 of its secret, 32 bytes) be taken now? A look ahead
+ * for who answers joins; apply decides. Takes the same time for any wrong one. */
+bool catalog_join_token_is_good(struct catalog_txn *txn, const uint8_t sha256[32], uint64_t now_ms);
 /* ERROR_NOT_FOUND before cluster.create was applied. */
 enum error catalog_cluster(struct catalog_txn *txn, struct cluster_record *out) MUST_USE;
 

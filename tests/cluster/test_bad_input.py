@@ -177,6 +177,19 @@ def test_a_join_needs_the_token(cluster):
     assert len(cluster.status()["members"]) == 3
 
 
+def test_guesses_at_the_token_cost_the_cluster_nothing(cluster):
+    """Nothing is proposed for a wrong token, and a flood of them is told to slow down."""
+    body = json.dumps({"secret": "0" * 32, "csr": "x", "name": "evil",
+                       "raft_address": "127.0.0.1:1", "data_address": "127.0.0.1:2",
+                       "client_address": "127.0.0.1:3"}).encode()
+    ask = (b"POST /internal/v1/join HTTP/1.1\r\nHost: a\r\nContent-Length: "
+           + str(len(body)).encode() + b"\r\n\r\n" + body)
+    before = cluster.status(1)["node"]["last_index"]
+    statuses = [shake_hands(cluster.base_port + 202, ask=ask)[9:12] for _ in range(30)]
+    assert set(statuses) == {b"403", b"429"}, statuses
+    assert cluster.status(1)["node"]["last_index"] - before < 10
+
+
 @pytest.mark.parametrize("room", PEER_PORTS)
 def test_garbage_on_a_peer_port(cluster, room):
     rng = random.Random(room)

@@ -142,6 +142,17 @@ static void test_cluster__is_created_once(void **state)
     end(&fixture);
 }
 
+static bool is_good(struct catalog_fixture *fixture, const uint8_t *secret)
+{
+    struct catalog_txn txn;
+    bool good;
+
+    catalog_read(fixture->catalog, &txn);
+    good = catalog_join_token_is_good(&txn, secret, fixture->time_ms + 500);
+    catalog_done(&txn);
+    return good;
+}
+
 static void test_member__joins_with_a_token(void **state)
 {
     struct catalog_fixture fixture;
@@ -153,10 +164,13 @@ static void test_member__joins_with_a_token(void **state)
     assert_int_equal(join(&fixture, 7, "node-2", token), ERROR_DENIED);
     assert_int_equal(put_token(&fixture, token, fixture.time_ms + 1000, 2), OK);
     assert_int_equal(put_token(&fixture, other_token, fixture.time_ms + 15, 9), OK);
-    assert_int_equal(join(&fixture, 7, "node-2", other_token), ERROR_DENIED); /* Expired. */
+    assert_true(is_good(&fixture, token));
+    assert_false(is_good(&fixture, other_token)); /* Expired. */
+    assert_int_equal(join(&fixture, 7, "node-2", other_token), ERROR_DENIED);
     assert_int_equal(join(&fixture, 7, "node-2", token), OK);
     assert_int_equal(join(&fixture, 5, "node-3", token), OK);
-    assert_int_equal(join(&fixture, 8, "node-4", token), ERROR_DENIED); /* Used up. */
+    assert_false(is_good(&fixture, token)); /* Used up. */
+    assert_int_equal(join(&fixture, 8, "node-4", token), ERROR_DENIED);
     assert_members(&fixture, "1:node-1 7:node-2 5:node-3 ");
     end(&fixture);
 }
