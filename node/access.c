@@ -383,6 +383,21 @@ bool access_join_attempt(struct access_cache *cache)
 /* --- may they ----------------------------------------------------------------------------------
  */
 
+bool access_is_member(struct worker *worker, uint64_t node)
+{
+    struct member_record member;
+    struct catalog_txn txn;
+    bool is_member;
+
+    if (worker->catalog == NULL) { /* A server of unit tests. */
+        return true;
+    }
+    catalog_read(worker->catalog, &txn);
+    is_member = catalog_member(&txn, node, &member) == OK;
+    catalog_done(&txn);
+    return is_member;
+}
+
 static unsigned actions_of(struct worker *worker, const struct identity *identity,
                            struct bytes repository)
 {

@@ -105,6 +105,9 @@ bool access_refresh(struct worker *worker, struct access_refresh *refresh, acces
 #define ACCESS_JOIN_MS    3000
 bool access_join_attempt(struct access_cache *cache);
 
+/* Is that node in the cluster, by the catalog of now? A certificate outlives its member: one whose
+ * disk was lost, or who was removed, is a stranger. */
+bool access_is_member(struct worker *worker, uint64_t node);
 /* May identity do action (enum action) on repository, by the catalog of now? */
 bool access_may(struct worker *worker, const struct identity *identity, unsigned action,
                 struct bytes repository);

@@ -211,12 +211,33 @@ static void log_in(struct exchange *exchange)
     }
 }
 
+static void recognise_peer(struct exchange *exchange);
+
+static void recognise_again_cb(struct access_refresh *refreshed)
+{
+    struct exchange *exchange = refreshed->data;
+
+    if (!exchange_is_gone(exchange)) {
+        recognise_peer(exchange);
+    }
+    exchange_release(exchange);
+}
+
 /* On the peers' port: a node that acts for somebody, a node, or a stranger without a certificate.
  */
 static void recognise_peer(struct exchange *exchange)
 {
     struct bytes actor = exchange_header(exchange, "X-Caisson-Actor");
 
+    if (exchange->peer_node != 0 && !access_is_member(exchange->worker, exchange->peer_node)) {
+        /* It may have joined just now, through another node. */
+        if (!refresh(exchange, recognise_again_cb)) {
+            exchange_fail_as(exchange, 403, "DENIED", NULL,
+                             "node %016llx is not a member of this cluster",
+                             (unsigned long long)exchange->peer_node);
+        }
+        return;
+    }
     if (exchange->peer_node != 0) {
         identity_node(&exchange->identity, exchange->peer_node);
         if (actor.size > 0 && identity_from_actor(&exchange->identity, actor) != OK) {

@@ -7,6 +7,8 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -175,6 +177,103 @@ def test_a_join_needs_the_token(cluster):
         answer = shake_hands(cluster.base_port + 201, ask=ask)
         assert answer.startswith(b"HTTP/1.1 4"), answer
     assert len(cluster.status()["members"]) == 3
+
+
+def hello(member, cluster_id, address):
+    """The first frame of a log link."""
+    def text(value):
+        return bytes([0xd9, len(value)]) + value.encode()
+    body = b"\x94" + text("caisson") + b"\xcf" + int(member, 16).to_bytes(8, "big") + text(cluster_id) + text(address)
+    return (len(body) + 2).to_bytes(4, "little") + b"\x01\x01" + body
+
+
+def identity_of(cluster, node):
+    return json.loads((cluster.data_dir(node) / "node.json").read_text())
+
+
+def tls_of(directory):
+    return directory / "node.crt", directory / "node.key"
+
+
+def log_link_is_refused(port, certificate, member, cluster_id):
+    """Does the log port hang up on a hello of this member? One that it takes is kept and pinged."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(*certificate)
+    end = time.monotonic() + 3
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+        with context.wrap_socket(sock) as tls:
+            tls.sendall(hello(member, cluster_id, "127.0.0.1:9"))
+            while time.monotonic() < end:
+                try:
+                    if not tls.recv(4096):
+                        return True
+                except OSError:
+                    return True
+    return False
+
+
+def test_a_certificate_does_not_speak_for_another_node(cluster):
+    """Log port: node 2's certificate under node 3's id."""
+    three = identity_of(cluster, 3)
+    assert log_link_is_refused(cluster.base_port + 101, tls_of(cluster.data_dir(2) / "tls"),
+                               three["member"], three["cluster"])
+
+
+def test_a_member_is_asked_for_by_its_own_certificate(cluster, tmp_path):
+    """A server with node 2's certificate at node 3's addresses is not node 3: nothing is sent to
+    it, and the blob that only two nodes can hold is pushed all the same."""
+    two = tls_of(cluster.data_dir(2) / "tls")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*two)
+    came, servers = [], []
+    cluster.kill(3)
+
+    def serve(listener):
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                with context.wrap_socket(sock, server_side=True) as tls:
+                    tls.settimeout(2)
+                    came.append(tls.recv(4096))
+            except OSError:
+                pass
+    try:
+        for room in PEER_PORTS:
+            servers.append(socket.create_server(("127.0.0.1", cluster.base_port + room + 3)))
+            threading.Thread(target=serve, args=[servers[-1]], daemon=True).start()
+        cluster.push_image(1, "bad/input", "impostor", "impostor")
+        time.sleep(2)
+    finally:
+        for server in servers:
+            server.shutdown(socket.SHUT_RDWR)
+            server.close()
+        cluster.restart(3)
+    assert [data for data in came if data] == []
+
+
+def test_the_certificate_of_a_member_that_left_is_a_strangers(cluster, tmp_path):
+    old = identity_of(cluster, 3)
+    shutil.copytree(cluster.data_dir(3) / "tls", tmp_path / "tls")
+    ask = (b"GET /internal/v1/blobs/sha256:" + b"0" * 64 + b" HTTP/1.1\r\nHost: a\r\n"
+           b"Connection: close\r\n\r\n")
+    good = shake_hands(cluster.base_port + 201, *tls_of(tmp_path / "tls"), ask=ask)
+    assert good.startswith(b"HTTP/1.1 404"), good
+    cluster.kill(3)
+    cluster.wipe(3)
+    cluster.restart(3)
+    cluster.wait_ready()
+    assert identity_of(cluster, 3)["member"] != old["member"]
+    for node in (1, 2, 3):
+        answer = shake_hands(cluster.base_port + 200 + node, *tls_of(tmp_path / "tls"), ask=ask)
+        assert answer.startswith(b"HTTP/1.1 403"), answer
+    # Nodes that saw it leave keep no log link to it either.
+    assert log_link_is_refused(cluster.base_port + 101, tls_of(tmp_path / "tls"), old["member"],
+                               old["cluster"])
 
 
 def test_guesses_at_the_token_cost_the_cluster_nothing(cluster):
