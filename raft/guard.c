@@ -244,6 +244,7 @@ static void recv_append_entries(struct guard *guard, struct raft_message *messag
 {
     struct raft_append_entries *request = &message->append_entries;
     raft_index end = request->prev_log_index + request->n_entries;
+    struct guard_hidden hidden;
 
     if (has_odd_entry(request)) {
         drop_entries(guard, request);
@@ -254,7 +255,9 @@ static void recv_append_entries(struct guard *guard, struct raft_message *messag
         guard->counters.clamped_commits++;
     }
     guard->checked = end;
+    hidden = guard_configuration_hide(guard, request);
     guard->recv(&guard->io, message);
+    guard_configuration_show(guard, hidden);
 }
 
 static void recv_result(struct guard *guard, struct raft_message *message)
@@ -349,6 +352,7 @@ void guard_close_cb(struct raft_io *inner)
     struct guard *guard = inner->data;
 
     complete_lost(guard);
+    guard_configuration_close(guard);
     guard->close_cb(&guard->io);
 }
 

@@ -23,6 +23,8 @@
  *   commit clamp  leader_commit of a request counts up to its prev + n
  *   elections     no candidacy, TimeoutNow or RequestVote while entries or a snapshot are on their
  *                 way to the disk
+ *   configuration one whose entry is cut from the log is taken back, after a restart and behind a
+ *                 snapshot too
  *   sends         a failed send is a lost message: libraft frees twice when told
  *   disk          a failed write stops the process (fail_stop)
  *   lengths       entries are whole 8-byte words; what is not never enters the log */
@@ -70,7 +72,9 @@ struct guard {
     struct guard_held held[GUARD_PEERS_MAX];
     struct raft_message timeout_now; /* Waits for the disk; type 0: none. */
     char timeout_now_from[GUARD_ADDRESS_MAX];
-    struct guard_put *put; /* The snapshot on its way to the disk. */
+    struct guard_put *put;                   /* The snapshot on its way to the disk. */
+    struct raft_configuration configuration; /* Of the newest snapshot. */
+    raft_index configuration_index;
 };
 
 /* Stand between raft (not yet initialised, or of a fixture that is not started) and inner. */

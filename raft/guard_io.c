@@ -33,8 +33,13 @@ static int guard_load(struct raft_io *io, raft_term *term, raft_id *voted_for,
 {
     struct guard *guard = guard_of_io(io);
 
-    return guard->inner->load(guard->inner, term, voted_for, snapshot, start_index, entries,
-                              n_entries);
+    int rv = guard->inner->load(guard->inner, term, voted_for, snapshot, start_index, entries,
+                                n_entries);
+
+    if (rv == 0 && *snapshot != NULL) {
+        guard_configuration_keep(guard, *snapshot);
+    }
+    return rv;
 }
 
 static int guard_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
@@ -169,6 +174,7 @@ static int guard_truncate(struct raft_io *io, raft_index index)
             append->first = index;
         }
     }
+    guard_configuration_cut(guard, index);
     if (guard->inner->truncate(guard->inner, index) != 0) {
         fail_stop("log cannot be cut at %llu: %s", index, guard->inner->errmsg);
     }
@@ -191,6 +197,7 @@ static int guard_snapshot_put(struct raft_io *io, unsigned trailing,
     put->index = snapshot->index;
     put->is_install = trailing == 0;
     guard->put = put;
+    guard_configuration_keep(guard, snapshot);
     rv = guard->inner->snapshot_put(guard->inner, trailing, &put->request, snapshot, guard_put_cb);
     if (rv != 0) {
         fail_stop("snapshot cannot be written: %s", raft_strerror(rv));
@@ -227,6 +234,7 @@ void guard_init(struct guard *guard, struct raft_io *inner)
     memset(guard, 0, sizeof *guard);
     list_init(&guard->appends);
     list_init(&guard->lost);
+    raft_configuration_init(&guard->configuration);
     guard->inner = inner;
     inner->data = guard;
     guard->io = (struct raft_io){

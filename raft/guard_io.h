@@ -42,7 +42,25 @@ raft_index guard_stored_end(const struct guard *guard);
 /* Complete a send with status, not inside the call: at the next event. */
 void guard_lose(struct guard *guard, struct raft_io_send *request, raft_io_send_cb cb, int status);
 
-/* Callbacks for the inner raft_io. */
+/* --- raft/guard_configuration.c --- */
+
+/* The configuration of the newest snapshot. */
+void guard_configuration_keep(struct guard *guard, const struct raft_snapshot *snapshot);
+void guard_configuration_close(struct guard *guard);
+/* Before libraft gets a request: hide the configuration that is not committed, if the request cuts
+ * it off and libraft would fail at that; */
+struct guard_hidden {
+    raft_index committed, uncommitted; /* uncommitted 0: nothing is hidden. */
+};
+struct guard_hidden guard_configuration_hide(struct guard *guard,
+                                             const struct raft_append_entries *request);
+/* and after it, show it again when the log was not cut. */
+void guard_configuration_show(struct guard *guard, struct guard_hidden hidden);
+/* The log is about to be cut at index. */
+void guard_configuration_cut(struct guard *guard, raft_index index);
+
+/* --- raft/guard.c: callbacks for the inner raft_io --- */
+
 void guard_tick(struct raft_io *inner);
 void guard_recv(struct raft_io *inner, struct raft_message *message);
 void guard_append_cb(struct raft_io_append *request, int status);

@@ -59,8 +59,10 @@ static int snapshot(struct raft_fsm *fsm, struct raft_buffer **bufs, unsigned *n
     uint64_t index = 0;
     void *view;
 
-    /* libraft 0.15 would write the uncommitted configuration into it. */
-    if (consensus->raft.configuration_uncommitted_index != 0 || consensus->view != NULL) {
+    /* libraft 0.15 would write the uncommitted configuration into it. After a restart it takes the
+     * newest one in the log for committed. */
+    if (consensus->raft.configuration_uncommitted_index != 0 || consensus->view != NULL ||
+        consensus->raft.configuration_index > raft_last_applied(&consensus->raft)) {
         return RAFT_BUSY;
     }
     view = machine->snapshot_open(machine->data, &index);
