@@ -334,11 +334,33 @@ enum error consensus_bootstrap(struct consensus *consensus, struct reason *why)
     return OK;
 }
 
+/* Only what is in the log is ever applied, so a machine that knows more shows that log or snapshots
+ * were lost, and with them what this member has promised. */
+static enum error check_machine(const struct consensus *consensus, struct reason *why)
+{
+    uint64_t applied = consensus->machine.applied_index(consensus->machine.data);
+    struct storage_status disk;
+
+    storage_status(consensus->io.storage, &disk);
+    if (applied <= disk.last_index) {
+        return OK;
+    }
+    return fail(why, ERROR_CORRUPT,
+                "the log ends at index %" PRIu64 ", but %" PRIu64
+                " entries were applied here: the log was lost or replaced. Wipe this member's data "
+                "directory and let it join again",
+                disk.last_index, applied);
+}
+
 enum error consensus_start(struct consensus *consensus, struct reason *why)
 {
+    enum error error = check_machine(consensus, why);
     int rv;
 
     PRE(consensus->life == LIFE_OPEN);
+    if (error != OK) {
+        return error;
+    }
     consensus->life = LIFE_RUNNING;
     uv_update_time(consensus->loop);
     rv = raft_start(&consensus->raft);

@@ -86,7 +86,7 @@ enum error consensus_open(const struct consensus_options *options, struct consen
  * (ERROR_EXISTS otherwise). */
 enum error consensus_bootstrap(struct consensus *consensus, struct reason *why) MUST_USE;
 /* Replay, then take part. Restores the machine from the newest snapshot when that is ahead of it.
- */
+ * ERROR_CORRUPT: the log cannot be replayed, or it ends before what the machine has applied. */
 enum error consensus_start(struct consensus *consensus, struct reason *why) MUST_USE;
 /* Stop taking part: hand leadership over when leader (bounded by an election time-out), fail what
  * waits with ERROR_CANCELED, close links and files. closed_cb, from the loop, is the end of

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "raft/core.h"
 #include "raft/frame.h"
 #include "raft/storage.h"
@@ -49,7 +50,8 @@ static bool is_relayed(const struct proposal *proposal)
 
 void proposals_init(struct proposals *proposals)
 {
-    *proposals = (struct proposals){.next_number = 0};
+    /* Numbers of an earlier life of this member may still be answered: never the same again. */
+    *proposals = (struct proposals){.next_number = random_u64() >> 1};
     list_init(&proposals->queue);
     list_init(&proposals->forwarded);
     list_init(&proposals->done);

@@ -3,6 +3,7 @@
 #include "raft/read_index.h"
 
 #include "base/assert.h"
+#include "base/random.h"
 #include "raft/core.h"
 
 #define ANSWER_MS 250u /* A question without an answer is asked again. */
@@ -10,7 +11,9 @@
 
 void reads_init(struct reads *reads)
 {
-    *reads = (struct reads){.nonce = 0};
+    /* Questions and rounds of an earlier life of this member may still be answered: an answer that
+     * was given before a read arrived proves nothing for it. */
+    *reads = (struct reads){.nonce = random_u64() >> 1};
     list_init(&reads->waiting);
     list_init(&reads->round);
     list_init(&reads->asked);
