@@ -87,10 +87,22 @@ struct peer *transport_reach(struct transport *transport, uint64_t id, const cha
     return peer;
 }
 
+/* A removal may be taken back, when its entry was never committed. */
+static void remember(struct transport *transport, uint64_t id)
+{
+    for (unsigned i = 0; i < TRANSPORT_FORGOTTEN_MAX; i++) {
+        if (transport->forgotten[i] == id) {
+            transport->forgotten[i] = 0;
+        }
+    }
+}
+
 void transport_connect(struct transport *transport, uint64_t id, const char *address)
 {
-    struct peer *peer = transport_reach(transport, id, address);
+    struct peer *peer;
 
+    remember(transport, id);
+    peer = transport_reach(transport, id, address);
     if (peer == NULL || strcmp(peer->address, address) == 0 ||
         strlen(address) > HELLO_ADDRESS_MAX) {
         return;

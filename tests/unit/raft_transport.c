@@ -123,6 +123,8 @@ static void test_transport__a_removed_node_is_refused(void **state)
                                                        .server_id = 2,
                                                        .server_address = world->two.address}));
     assert_true(peer_of(&world->one, &world->two).heard_ms_ago == UINT64_MAX);
+    /* The removal was taken back with the log entry that said it: a member again. */
+    link_both(&world->one, &world->two);
 }
 
 /* --- strangers, and a member that lies ------------------------------------------------------- */
