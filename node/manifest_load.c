@@ -44,6 +44,7 @@ static void evict(struct manifest_cache *cache, struct cached *entry)
 {
     list_remove(&entry->bucket);
     list_remove(&entry->age);
+    CHECK(cache->ages.next != &entry->age);
     cache->bytes -= sizeof *entry + entry->size;
     free(entry);
 }

@@ -14,7 +14,7 @@
 /* Invitations. The secret is made here and shown once; the log carries its SHA-256. */
 
 #define TTL_DEFAULT_MS (24ll * 3600 * 1000)
-#define TTL_MAX_MS     (3650ll * 24 * 3600 * 1000)
+#define TTL_MAX_MS     (3650LL * 24 * 3600 * 1000)
 
 struct invitation {
     struct exchange *exchange;
