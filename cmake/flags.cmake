@@ -30,6 +30,10 @@ if(CAISSON_SANITIZE)
     target_link_options(caisson_flags INTERFACE -fsanitize=${CAISSON_SANITIZE})
 endif()
 
+if(CAISSON_FUZZ)
+    target_compile_options(caisson_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 target_compile_options(caisson_warnings INTERFACE -Wall -Wextra -Werror -Wshadow -Wconversion
     -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wimplicit-fallthrough -Wundef
     -Wwrite-strings -Wpointer-arith -Wcast-align -Wnull-dereference -Wno-sign-conversion)

@@ -63,6 +63,7 @@ static void complete_lost(struct guard *guard)
         struct guard_lost *lost = container_of(guard->lost.next, struct guard_lost, link);
 
         list_remove(&lost->link);
+        CHECK(guard->lost.next != &lost->link);
         if (lost->cb != NULL) {
             lost->cb(lost->request, lost->status);
         }
