@@ -145,6 +145,12 @@ static void loop_setup(struct node *node)
     mailbox_init(&node->mailbox, &node->loop);
     CHECK(uv_signal_init(&node->loop, &node->terminate) == 0);
     CHECK(uv_signal_init(&node->loop, &node->interrupt) == 0);
+}
+
+/* Until here a signal ends the process: a join may wait for minutes, and there is nothing to hand
+ * over yet. */
+static void signals_setup(struct node *node)
+{
     node->terminate.data = node->interrupt.data = node;
     CHECK(uv_signal_start(&node->terminate, stop_signal_cb, SIGTERM) == 0);
     CHECK(uv_signal_start(&node->interrupt, stop_signal_cb, SIGINT) == 0);
@@ -157,6 +163,7 @@ static enum error node_open(struct node *node, struct reason *why)
     if (rv != OK) {
         return rv;
     }
+    signals_setup(node);
     return node_workers_open(node, why);
 }
 
