@@ -14,6 +14,7 @@
 #include "raft/announce.h"
 #include "raft/core.h"
 #include "raft/io_snapshot.h"
+#include "raft/leader_lost.h"
 #include "raft/machine.h"
 
 #include <inttypes.h>
@@ -125,6 +126,7 @@ static void transport_link(void *data, uint64_t id, bool up)
     if (up || id != consensus->leader || consensus->life != LIFE_RUNNING) {
         return;
     }
+    leader_lost(consensus);
     proposals_again(consensus);
     reads_again(consensus);
 }

@@ -1,6 +1,7 @@
 """Leaders die under load, again and again: no write that was acknowledged is lost, and each node
 says the same in the end. scripts/kill-run runs more of it."""
 import os
+import signal
 import statistics
 import threading
 import time
@@ -20,7 +21,7 @@ class Load:
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.acknowledged = {}  # tag -> digest
-        self.times = []         # monotonic, of each acknowledgement
+        self.times = []         # (begun, acknowledged), monotonic, of each
         self.threads = [threading.Thread(target=self.write, args=[i], daemon=True)
                         for i in range(WRITERS)]
         for seed in range(3):
@@ -37,6 +38,7 @@ class Load:
             tag = f"w{writer}-{number}"
             # Clients turn to another node when one does not answer.
             node = (writer + number) % self.cluster.nodes + 1
+            begun = time.monotonic()
             try:
                 answer = self.cluster.put_manifest(node, "kills/app", tag, manifest)
             except OSError:
@@ -45,11 +47,13 @@ class Load:
             if answer.status == 201:
                 with self.lock:
                     self.acknowledged[tag] = caisson.digest_of(manifest)
-                    self.times.append(time.monotonic())
+                    self.times.append((begun, time.monotonic()))
 
     def next_after(self, moment):
+        """When a write that began after the moment was acknowledged first: what the dead leader
+        had answered already does not count."""
         with self.lock:
-            return next((t for t in self.times if t > moment), None)
+            return min((end for begun, end in self.times if begun > moment), default=None)
 
     def end(self):
         self.stop.set()
@@ -65,8 +69,8 @@ def kill_leaders(cluster, kills):
             caisson.wait_until(lambda since=time.monotonic(): load.next_after(since), 30,
                                f"a write before the kill\n{cluster.logs()}")
             leader = cluster.leader()
-            cluster.kill(leader)
             killed = time.monotonic()
+            os.kill(cluster.pid(leader), signal.SIGKILL)
             gaps.append(caisson.wait_until(lambda since=killed: load.next_after(since), 30,
                                            f"a write after the kill\n{cluster.logs()}") - killed)
             time.sleep(0.3)
