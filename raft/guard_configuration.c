@@ -101,6 +101,7 @@ void guard_configuration_cut(struct guard *guard, raft_index index)
         const struct raft_entry *entry = entry_at(raft, at);
         struct reason why;
 
+        CHECK(entry != NULL);
         if (entry->type == RAFT_CHANGE) {
             if (configuration_decode(bytes_of(entry->buf.base, entry->buf.len), &found, &why) !=
                 OK) {
