@@ -48,7 +48,7 @@ enum error address_parse(const char *text, struct sockaddr_storage *out, struct 
     return OK;
 }
 
-static int bind_and_listen(int fd, const struct sockaddr_storage *address, bool shared, int backlog)
+static int bind_socket(int fd, const struct sockaddr_storage *address, bool shared)
 {
     socklen_t size = address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
                                                     : sizeof(struct sockaddr_in);
@@ -56,36 +56,72 @@ static int bind_and_listen(int fd, const struct sockaddr_storage *address, bool 
 
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) ||
-        bind(fd, (const struct sockaddr *)address, size) != 0 || listen(fd, backlog) != 0) {
+        bind(fd, (const struct sockaddr *)address, size) != 0) {
         return errno;
     }
     return 0;
+}
+
+static enum error open_socket(const char *address, struct sockaddr_storage *parsed, int *fd,
+                              struct reason *why)
+{
+    enum error error = address_parse(address, parsed, why);
+
+    if (error != OK) {
+        return error;
+    }
+    *fd = socket(parsed->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (*fd < 0) {
+        return fail_errno(why, errno, "cannot make a socket to listen on %s", address);
+    }
+    return OK;
+}
+
+static enum error cannot_listen(const char *address, int rv, struct reason *why)
+{
+    if (rv == EADDRINUSE) {
+        return fail(why, ERROR_BUSY,
+                    "cannot listen on %s: another process does already; stop it, or configure "
+                    "another port",
+                    address);
+    }
+    return fail_errno(why, rv, "cannot listen on %s", address);
+}
+
+enum error stream_address_is_free(const char *address, struct reason *why)
+{
+    struct sockaddr_storage parsed;
+    int fd;
+    enum error error = open_socket(address, &parsed, &fd, why);
+    int rv;
+
+    if (error != OK) {
+        return error;
+    }
+    rv = bind_socket(fd, &parsed, false);
+    close(fd);
+    return rv == 0 ? OK : cannot_listen(address, rv, why);
 }
 
 enum error stream_listen(uv_tcp_t *listener, uv_loop_t *loop, const char *address, bool shared,
                          int backlog, uv_connection_cb on_connection, struct reason *why)
 {
     struct sockaddr_storage parsed;
-    enum error error = address_parse(address, &parsed, why);
     int fd;
+    enum error error = open_socket(address, &parsed, &fd, why);
     int rv;
 
     PRE(backlog > 0);
     if (error != OK) {
         return error;
     }
-    fd = socket(parsed.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return fail_errno(why, errno, "cannot make a socket to listen on %s", address);
+    rv = bind_socket(fd, &parsed, shared);
+    if (rv == 0 && listen(fd, backlog) != 0) {
+        rv = errno;
     }
-    rv = bind_and_listen(fd, &parsed, shared, backlog);
     if (rv != 0) {
         close(fd);
-        if (rv == EADDRINUSE) {
-            return fail(why, ERROR_BUSY, "cannot listen on %s: another process does already",
-                        address);
-        }
-        return fail_errno(why, rv, "cannot listen on %s", address);
+        return cannot_listen(address, rv, why);
     }
     rv = uv_tcp_init(loop, listener);
     CHECK(rv == 0);

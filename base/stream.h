@@ -98,6 +98,9 @@ uint64_t stream_peer_node(const struct stream *stream);
 /* Parse "host:port" with a literal IPv4 or [IPv6] host; "0.0.0.0:0" is fine. ERROR_INVALID. */
 enum error address_parse(const char *text, struct sockaddr_storage *out,
                          struct reason *why) MUST_USE;
+/* Does nobody listen there? Asked before shared listeners are made, which another process of the
+ * same user could make as well, and would then get a share of the connections. ERROR_BUSY. */
+enum error stream_address_is_free(const char *address, struct reason *why) MUST_USE;
 /* Bind and listen (SO_REUSEADDR, and SO_REUSEPORT when shared: one listener per worker). */
 enum error stream_listen(uv_tcp_t *listener, uv_loop_t *loop, const char *address, bool shared,
                          int backlog, uv_connection_cb on_connection, struct reason *why) MUST_USE;

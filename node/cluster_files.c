@@ -86,7 +86,10 @@ enum error cluster_files_look(const char *directory, enum cluster_files_state *s
 
     *state = CLUSTER_FILES_EMPTY;
     if (dir == NULL) {
-        return errno == ENOENT ? OK : fail_errno(why, errno, "cannot read %s", directory);
+        return errno == ENOENT
+                   ? OK
+                   : fail_errno(why, errno, "cannot read %s (run as the user who owns it)",
+                                directory);
     }
     while ((entry = readdir(dir)) != NULL) {
         if (strcmp(entry->d_name, IDENTITY_FILE) == 0) {

@@ -1,6 +1,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/stream.h"
 #include "node/access.h"
 #include "node/config.h"
 #include "node/descriptors.h"
@@ -101,7 +102,13 @@ enum error node_workers_open(struct node *node, struct reason *why)
     for (i = 0; i < node->n_workers; i++) {
         worker_init(&node->workers[i], i);
     }
-    rv = open_shared(node, why);
+    rv = stream_address_is_free(node->config->listen, why);
+    if (rv == OK) {
+        rv = stream_address_is_free(node_data_listen(node), why);
+    }
+    if (rv == OK) {
+        rv = open_shared(node, why);
+    }
     for (i = 0; rv == OK && i < node->n_workers; i++) {
         rv = open_worker(node, &node->workers[i], why);
     }

@@ -29,8 +29,8 @@ static enum error fill(int fd, uint64_t size, const char *path, struct reason *w
 
     /* Not every file system can allocate ahead; the zeros below do it there. */
     if (fallocate(fd, 0, 0, (off_t)size) != 0 && is_full(errno)) {
-        rv = fail(why, ERROR_FULL, "no space for the %llu bytes of %s", (unsigned long long)size,
-                  path);
+        rv = fail(why, ERROR_FULL, "no space for the %llu bytes of %s: make room",
+                  (unsigned long long)size, path);
     }
     for (uint64_t offset = 0; offset < size && rv == OK; offset += ZERO_CHUNK) {
         uint64_t n = size - offset < ZERO_CHUNK ? size - offset : ZERO_CHUNK;
@@ -42,7 +42,7 @@ static enum error fill(int fd, uint64_t size, const char *path, struct reason *w
         if (written < 0 && !is_full(errno)) {
             rv = fail_errno(why, errno, "write %s", path);
         } else if (written != (ssize_t)n) {
-            rv = fail(why, ERROR_FULL, "no space for the %llu bytes of %s",
+            rv = fail(why, ERROR_FULL, "no space for the %llu bytes of %s: make room",
                       (unsigned long long)size, path);
         } else if (fdatasync(fd) != 0) {
             rv = fail_errno(why, errno, "sync %s", path);

@@ -490,6 +490,9 @@ static void test_stream_listen__a_taken_address_is_an_error_and_leaves_nothing(v
     assert_int_equal(
         stream_listen(&second, &world->loop, world->address, false, 16, on_connection, &why),
         ERROR_BUSY);
+    assert_int_equal(stream_address_is_free(world->address, &why), ERROR_BUSY);
+    assert_non_null(strstr(why.text, "another process does already"));
+    assert_int_equal(stream_address_is_free("127.0.0.1:0", &why), OK);
     world_close(world);
     free(world);
 }
