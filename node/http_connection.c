@@ -224,7 +224,9 @@ static bool step_body(struct connection *c)
         cut_body(c, 400, why.text);
         return true;
     }
-    c->deadline_ms = 0;
+    if (exchange->body_state == BODY_STREAM) { /* One that is collected has a time for all of it. */
+        c->deadline_ms = 0;
+    }
     c->view = bytes_slice(c->view, consumed, c->view.size);
     if (piece.size > 0) {
         exchange_take_piece(exchange, piece);
@@ -412,10 +414,11 @@ static const struct stream_events events = {
     .closed = closed_cb,
 };
 
-/* A connection that has asked for nothing yet, or for nothing more, and is no node's. */
+/* A connection that has asked for nothing yet, or has its answer, and is no node's. */
 static bool is_dispensable(const struct connection *c)
 {
-    return c->state == CONNECTION_HEAD && stream_peer_node(&c->stream) == 0;
+    return c->state != CONNECTION_EXCHANGE && c->state != CONNECTION_CLOSED &&
+           stream_peer_node(&c->stream) == 0;
 }
 
 /* The port is full: the oldest that only waits goes, so that whoever holds connections open without

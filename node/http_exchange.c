@@ -10,6 +10,8 @@
 
 /* One request as its handler sees it: from routing and access to the last release. */
 
+#define BODIES_MAX (128u * 1024 * 1024) /* Of bodies that are collected whole, by one worker. */
+
 /* --- life --------------------------------------------------------------------------------------
  */
 
@@ -50,6 +52,8 @@ void exchange_release(struct exchange *exchange)
     }
     CHECK(exchange->worker->exchanges_pending > 0);
     exchange->worker->exchanges_pending--;
+    CHECK(exchange->worker->body_bytes >= exchange->body_held);
+    exchange->worker->body_bytes -= exchange->body_held;
     http_message_release(&exchange->message);
     buffer_release(&exchange->headers);
     buffer_release(&exchange->body);
@@ -464,6 +468,15 @@ void exchange_take_piece(struct exchange *exchange, struct bytes piece)
         exchange->sink.piece(exchange, piece);
         return;
     }
+    if (exchange->worker->body_bytes + piece.size > BODIES_MAX) {
+        exchange->body_state = BODY_FINISHED;
+        exchange_set_header(exchange, "Retry-After", "1");
+        exchange_fail_as(exchange, 429, "TOOMANYREQUESTS", NULL,
+                         "too many large requests are under way; send this one again in a second");
+        return;
+    }
+    exchange->worker->body_bytes += piece.size;
+    exchange->body_held += piece.size;
     buffer_append(&exchange->body, piece);
     if (buffer_status(&exchange->body) != OK) {
         exchange->body_state = BODY_FINISHED;

@@ -92,7 +92,7 @@ struct exchange {
     exchange_body_cb body_cb;
     struct exchange_sink sink;
     struct buffer body;
-    size_t body_limit;
+    size_t body_held; /* Of body, as counted by the worker. */
     bool is_paused;
 
     struct buffer headers; /* Of the response. */

@@ -152,6 +152,12 @@ static void upload_request_next(struct upload_request *request)
         return;
     }
     if (request->pending.size > 0 && !request->is_cut) {
+        /* However long the body is, the log and the catalog keep their room. */
+        request->error = uploads_check_space(request->worker->uploads, &request->why);
+        if (request->error != OK) {
+            upload_request_next(request);
+            return;
+        }
         request->is_appending = true;
         upload_append(request->session->upload, &request->worker->loop,
                       buffer_view(&request->pending), append_cb, request);

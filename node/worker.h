@@ -37,6 +37,7 @@ struct worker {
     /* What a stop waits for: requests that the control thread has not answered (node/control.c),
      * exchanges whose handlers hold them, with or without a connection (node/http_exchange.c), and
      * copies on their way after the answer (node/copies.c). */
+    size_t body_bytes; /* Held of requests' bodies that are collected whole. */
     unsigned control_pending, exchanges_pending, copies_pending;
     /* Private. */
     uv_thread_t thread;
