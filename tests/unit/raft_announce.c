@@ -56,9 +56,11 @@ static void test_announce__every_follower_applies_without_waiting_for_a_heartbea
     begun_ms = clock_monotonic_ms();
     for (uint64_t number = 0; number < WRITES; number++) {
         struct ask ask = {.cluster = &cluster};
+        const struct node *leader = cluster_leader(&cluster);
 
-        consensus_propose(cluster_leader(&cluster)->consensus, &ask.proposal,
-                          bytes_of(&number, sizeof number), WAIT_MS, proposed);
+        CHECK(leader != NULL);
+        consensus_propose(leader->consensus, &ask.proposal, bytes_of(&number, sizeof number),
+                          WAIT_MS, proposed);
         assert_true(cluster_wait(&cluster, is_everywhere, &ask, WAIT_MS));
     }
     /* One follower in two is later than the other: half of these would wait. */

@@ -310,6 +310,7 @@ static void test_consensus__a_dead_member_is_replaced_under_a_new_id(void **stat
 {
     struct cluster cluster;
     struct node *dead, *fresh, *nodes[3];
+    char address[sizeof dead->address];
     struct ask ask;
 
     (void)state;
@@ -319,7 +320,8 @@ static void test_consensus__a_dead_member_is_replaced_under_a_new_id(void **stat
     dead = leader_of(&cluster);
     node_stop(dead);
     /* Its machine comes back with an empty disk: same address, new member. */
-    fresh = cluster_add(&cluster, 77, dead->address);
+    memcpy(address, dead->address, sizeof address);
+    fresh = cluster_add(&cluster, 77, address);
     node_start(fresh, false, false);
     nodes[0] = fresh;
     nodes[1] = &cluster.nodes[dead == &cluster.nodes[0] ? 1 : 0];
