@@ -41,7 +41,9 @@ struct copies {
     bool has_content, is_local_pending, is_local_done, is_reported;
     enum error local_status;
     struct reason why; /* The last failure. */
-    uv_work_t save;
+    uv_work_t save;    /* The pool touches the next two only; slots go on meanwhile. */
+    enum error save_status;
+    struct reason save_why;
     size_t needed, wanted, in_flight;
     uint64_t holders[REPLICATE_HOLDERS];
     size_t n_holders;
@@ -156,17 +158,16 @@ static void local_save(uv_work_t *work)
 {
     struct copies *job = container_of(work, struct copies, save);
 
-    job->local_status =
-        blob_save(job->worker->blobs, &job->digest, buffer_view(&job->content), &job->why);
+    job->save_status =
+        blob_save(job->worker->blobs, &job->digest, buffer_view(&job->content), &job->save_why);
 }
 
 static void local_save_cb(uv_work_t *work, int status)
 {
     struct copies *job = container_of(work, struct copies, save);
-    struct reason why = job->why;
 
     CHECK(status == 0);
-    copies_local_over(job, job->local_status, &why);
+    copies_local_over(job, job->save_status, &job->save_why);
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */
@@ -275,9 +276,9 @@ static void local_there(uv_work_t *work)
 {
     struct copies *job = container_of(work, struct copies, save);
 
-    job->local_status = blob_exists(job->worker->blobs, &job->digest)
-                            ? OK
-                            : fail(&job->why, ERROR_NOT_FOUND, "the copy here is gone");
+    job->save_status = blob_exists(job->worker->blobs, &job->digest)
+                           ? OK
+                           : fail(&job->save_why, ERROR_NOT_FOUND, "the copy here is gone");
 }
 
 void copies_start(struct worker *worker, const struct copies_options *options, copies_cb cb,
