@@ -10,6 +10,8 @@
 /* How often the members that the catalog names are compared with the ones that the log runs on. */
 #define MEMBERS_TICK_MS 100
 
+_Static_assert(CATALOG_RESULTS_KEPT >= COMMANDS_REMEMBERED, "retries happen once");
+
 struct control {
     uv_loop_t *loop;
     struct mailbox mailbox;

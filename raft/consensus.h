@@ -20,8 +20,10 @@ struct consensus;
 
 /* --- the machine that the log drives --------------------------------------------------------- */
 
-#define COMMAND_SIZE_MAX (512u * 1024)
-#define RESULT_SIZE_MAX  (256u * 1024)
+/* A machine gives the first result again for the ids of at least this many last commands. */
+#define COMMANDS_REMEMBERED 65536u
+#define COMMAND_SIZE_MAX    (512u * 1024)
+#define RESULT_SIZE_MAX     (256u * 1024)
 
 /* One log entry: the commands that were proposed in the same turn. time_ms is the leader's wall
  * clock when it proposed; the machine makes it monotonic. */
@@ -104,6 +106,7 @@ struct proposal {
     uint64_t number;
     uint64_t deadline_ms;
     uint64_t sent_ms;
+    uint64_t began_at; /* Commands applied here before the first attempt. */
     unsigned attempts;
     int state;
     size_t size;
@@ -116,10 +119,11 @@ typedef void (*proposal_cb)(struct proposal *proposal, enum error status, uint64
 
 /* Propose at any member: the leader appends, another member forwards to it. Waits out elections and
  * retries after a lost leader until timeout_ms have passed, so the same command may be applied more
- * than once: the machine must know a repeated command id and give the first result again. index is
- * where it was applied. ERROR_UNAVAILABLE: not proposed, or outcome unknown; ERROR_TOO_LARGE;
- * ERROR_BUSY: not proposed, thousands wait already (raft/propose.h). The callback never runs inside
- * this call. command is copied. */
+ * than once: the machine must know a repeated command id and give the first result again (and no
+ * attempt is made once it may have forgotten the first). index is where it was applied.
+ * ERROR_UNAVAILABLE: not proposed, or outcome unknown; ERROR_TOO_LARGE; ERROR_BUSY: not proposed,
+ * thousands wait already (raft/propose.h). The callback never runs inside this call. command is
+ * copied. */
 void consensus_propose(struct consensus *consensus, struct proposal *proposal, struct bytes command,
                        uint64_t timeout_ms, proposal_cb cb);
 

@@ -43,6 +43,7 @@ struct consensus {
     /* Results of the entry that was applied last, for the callback that libraft makes next. */
     struct buffer results[ENVELOPE_COMMANDS_MAX];
     size_t n_results;
+    uint64_t n_commands; /* Applied in this life; a snapshot counts as COMMANDS_REMEMBERED. */
 
     uv_check_t check; /* The turn: after each poll of the loop, */
     uv_idle_t idle;   /* which does not sleep while this is active. */

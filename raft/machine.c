@@ -48,6 +48,7 @@ static int apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **res
         buffer_init(&consensus->results[i], RESULT_SIZE_MAX);
     }
     consensus->n_results = envelope.n;
+    consensus->n_commands += envelope.n;
     machine->apply(machine->data, &entry, consensus->results);
     return 0;
 }
@@ -126,6 +127,7 @@ static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
             fail_stop("snapshot %llu cannot be restored: %s", (unsigned long long)index, why.text);
         }
         snapshot_reader_close(file);
+        consensus->n_commands += COMMANDS_REMEMBERED;
     }
     raft_free(buf->base);
     return 0;

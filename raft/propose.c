@@ -90,6 +90,30 @@ static void give_up(struct consensus *consensus, struct proposal *proposal, enum
     finish(consensus, proposal, status, 0, BYTES_NONE);
 }
 
+/* --- attempts -------------------------------------------------------------------------------- */
+
+static void attempt(const struct consensus *consensus, struct proposal *proposal)
+{
+    if (proposal->attempts++ == 0) {
+        proposal->began_at = consensus->n_commands;
+    }
+}
+
+/* So many commands after the first attempt that the machine may soon not know it again: one more
+ * attempt could apply it a second time, over what others were told since. Half is left for what the
+ * leader has applied and this member has not. */
+static void drop_forgettable(struct consensus *consensus)
+{
+    LIST_FOR_EACH (link, &consensus->proposals.queue) {
+        struct proposal *proposal = container_of(link, struct proposal, link);
+
+        if (proposal->attempts > 0 &&
+            consensus->n_commands - proposal->began_at >= COMMANDS_REMEMBERED / 2) {
+            give_up(consensus, proposal, ERROR_UNAVAILABLE);
+        }
+    }
+}
+
 static void call_back_done(struct consensus *consensus)
 {
     struct list done;
@@ -176,6 +200,7 @@ static struct batch *batch_fill(struct consensus *consensus, struct envelope *en
         }
         list_remove(&proposal->link);
         proposal->state = PROPOSAL_APPENDED;
+        attempt(consensus, proposal);
         envelope->commands[batch->n] = buffer_view(&proposal->command);
         batch->bytes += proposal->command.size;
         batch->proposals[batch->n++] = proposal;
@@ -249,7 +274,7 @@ static bool forward(struct consensus *consensus, struct proposal *proposal, uint
     }
     proposal->state = PROPOSAL_FORWARDED;
     proposal->sent_ms = now;
-    proposal->attempts++;
+    attempt(consensus, proposal);
     list_remove(&proposal->link);
     list_append(&proposals->forwarded, &proposal->link);
     return true;
@@ -463,6 +488,7 @@ void proposals_tick(struct consensus *consensus)
             list_append(&proposals->queue, &proposal->link);
         }
     }
+    drop_forgettable(consensus);
     core_arm(consensus);
 }
 
@@ -480,6 +506,7 @@ void proposals_again(struct consensus *consensus)
         list_remove(&proposal->link);
         list_append(proposals->queue.next, &proposal->link);
     }
+    drop_forgettable(consensus);
     core_arm(consensus);
 }
 

@@ -30,7 +30,6 @@
 #define ENVIRONMENT_PREFIX "catalog-"
 #define RESULT_MAX         (256u * 1024)
 #define RESULT_FRAME       1024u /* Error, text, index around a result's body. */
-#define RESULTS_KEPT       65536u
 #define STATE_KEY          BYTES_LITERAL("state")
 
 /* --- environments ---------------------------------------------------------------------------- */
@@ -362,11 +361,11 @@ static void store_result(struct catalog_txn *txn, struct bytes id, struct bytes 
     table_key_add_uint(&key, state->next_sequence);
     table_put(txn, TABLE_COMMANDS, id, result);
     table_put(txn, TABLE_COMMAND_ORDER, table_key_view(&key), id);
-    if (state->next_sequence >= RESULTS_KEPT) {
+    if (state->next_sequence >= CATALOG_RESULTS_KEPT) {
         enum error error;
 
         table_key_init(&key);
-        table_key_add_uint(&key, state->next_sequence - RESULTS_KEPT);
+        table_key_add_uint(&key, state->next_sequence - CATALOG_RESULTS_KEPT);
         error = table_get(txn, TABLE_COMMAND_ORDER, table_key_view(&key), &old);
         CHECK(error == OK);
         error = table_delete(txn, TABLE_COMMANDS, old);

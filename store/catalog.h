@@ -28,6 +28,9 @@ struct catalog_entry {
     size_t n;
 };
 
+/* Results that are kept for repeated command ids, those of the last commands. */
+#define CATALOG_RESULTS_KEPT 65536u
+
 /* See struct machine in raft/consensus.h; node/ adapts one to the other. */
 uint64_t catalog_applied_index(struct catalog *catalog);
 void catalog_apply(struct catalog *catalog, const struct catalog_entry *entry,

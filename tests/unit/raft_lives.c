@@ -127,11 +127,40 @@ static void test_lives__a_log_that_ends_before_the_machine_is_refused(void **sta
     cluster_close(&cluster);
 }
 
+static bool is_attempted(void *data)
+{
+    return ((struct ask *)data)->proposal.attempts > 0;
+}
+
+static void test_lives__no_attempt_after_the_first_may_be_forgotten(void **state)
+{
+    struct cluster cluster;
+    struct node *member;
+    struct ask ask;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 3);
+    member = follower_of(&cluster);
+    for (uint64_t i = 1; i <= 2; i++) {
+        ask_start(member, &ask, i, WAIT_MS);
+        assert_true(cluster_wait(&cluster, is_attempted, &ask, WAIT_MS));
+        /* The link is lost; the second time after very many other commands. */
+        member->consensus->n_commands += i == 2 ? COMMANDS_REMEMBERED : 0;
+        proposals_again(member->consensus);
+        assert_true(cluster_wait(&cluster, ask_is_done, &ask, WAIT_MS));
+        assert_int_equal(ask.status, i == 1 ? OK : ERROR_UNAVAILABLE);
+    }
+    assert_agreement(&cluster, 2);
+    cluster_close(&cluster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lives__an_answer_to_an_earlier_life_acknowledges_nothing),
         cmocka_unit_test(test_lives__an_answer_to_an_earlier_life_makes_no_read_current),
+        cmocka_unit_test(test_lives__no_attempt_after_the_first_may_be_forgotten),
         cmocka_unit_test(test_lives__a_log_that_ends_before_the_machine_is_refused),
     };
 
