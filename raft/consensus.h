@@ -162,8 +162,9 @@ struct member {
 };
 
 /* The members that should be. The leader works towards it, one change at a time: adds as learners,
- * makes voters of those that caught up, removes the rest. Called whenever the machine's idea
- * changes; every member calls it, only the leader acts. Never removes so that no quorum of
+ * makes voters of those that caught up, removes the rest. Called again and
+ * again by every member, from what its machine has applied; only the leader acts, and only on what
+ * was said after it had applied all that was before its term. Never removes so that no quorum of
  * reachable voters is left. */
 void consensus_want_members(struct consensus *consensus, const struct member *members, size_t n);
 /* Move leadership to a caught-up voter (id 0: any). ERROR_NOT_FOUND, ERROR_UNAVAILABLE.

@@ -279,7 +279,10 @@ void membership_tick(struct consensus *consensus)
                               : NULL);
         return;
     }
+    /* What was said before all of the earlier terms was applied here may lack a member that an
+     * earlier leader has added since. */
     if (core_leads(consensus) && membership->n_wanted > 0 && membership->change == NULL &&
+        membership->wanted_at >= consensus->guard.barrier_index &&
         consensus->raft.leader_state.change == NULL &&
         consensus->raft.configuration_uncommitted_index == 0) {
         reconcile(consensus);
@@ -333,5 +336,6 @@ void consensus_want_members(struct consensus *consensus, const struct member *me
     PRE(n <= CONSENSUS_MEMBERS_MAX);
     memcpy(membership->wanted, members, n * sizeof *members);
     membership->n_wanted = n;
+    membership->wanted_at = raft_last_applied(&consensus->raft);
     membership->refused = NULL;
 }

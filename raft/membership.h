@@ -14,6 +14,7 @@ struct membership {
     /* Private. */
     struct member wanted[CONSENSUS_MEMBERS_MAX];
     size_t n_wanted;                  /* 0: nobody has said yet. */
+    raft_index wanted_at;             /* What was applied when it was said. */
     struct membership_change *change; /* Under way. */
     struct raft_transfer transfer;
     bool is_transferring;

@@ -313,6 +313,7 @@ static inline bool members_are(void *data)
     if (leader == NULL) {
         return false;
     }
+    consensus_want_members(leader->consensus, wanted->members, wanted->n);
     consensus_status(leader->consensus, &status);
     for (size_t i = 0; i < status.n_members; i++) {
         for (size_t k = 0; k < wanted->n; k++) {

@@ -155,12 +155,42 @@ static void test_lives__no_attempt_after_the_first_may_be_forgotten(void **state
     cluster_close(&cluster);
 }
 
+static void test_lives__a_new_leader_heeds_no_member_list_of_before_its_term(void **state)
+{
+    struct cluster cluster;
+    struct consensus_status status;
+    struct member members[2] = {0};
+    struct node *leader;
+    struct reason why;
+
+    (void)state;
+    cluster_open(&cluster);
+    cluster_form(&cluster, 3);
+    leader = leader_of(&cluster);
+    /* The others have not applied that the third has joined. */
+    for (size_t i = 0; i < 2; i++) {
+        members[i].id = cluster.nodes[i].id;
+        snprintf(members[i].address, sizeof members[i].address, "%s", cluster.nodes[i].address);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        consensus_want_members(cluster.nodes[i].consensus, members,
+                               &cluster.nodes[i] != leader ? 2 : 0);
+    }
+    assert_int_equal(consensus_transfer(leader->consensus, 0, &why), OK);
+    cluster_wait(&cluster, never_holds, NULL, 800);
+    assert_ptr_not_equal(leader_of(&cluster), leader);
+    consensus_status(leader_of(&cluster)->consensus, &status);
+    assert_int_equal(status.n_members, 3);
+    cluster_close(&cluster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lives__an_answer_to_an_earlier_life_acknowledges_nothing),
         cmocka_unit_test(test_lives__an_answer_to_an_earlier_life_makes_no_read_current),
         cmocka_unit_test(test_lives__no_attempt_after_the_first_may_be_forgotten),
+        cmocka_unit_test(test_lives__a_new_leader_heeds_no_member_list_of_before_its_term),
         cmocka_unit_test(test_lives__a_log_that_ends_before_the_machine_is_refused),
     };
 
