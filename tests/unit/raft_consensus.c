@@ -312,7 +312,6 @@ static void test_consensus__a_dead_member_is_replaced_under_a_new_id(void **stat
     struct node *dead, *fresh, *nodes[3];
     char address[sizeof dead->address];
     struct ask ask;
-    char address[sizeof dead->address];
 
     (void)state;
     cluster_open(&cluster);
