@@ -22,12 +22,16 @@ static const char *const status_usage =
 
 static void member_row(struct cli_table *table, const json_t *member)
 {
-    static const char *const keys[] = {"name", "id", "role", "url"};
+    static const char *const keys[] = {"name", "id", "role"};
+    const char *url = json_member_string(member, "url");
+    const char *address = json_member_string(member, "address");
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const char *text = json_member_string(member, keys[i]);
         cli_table_cell(table, "%s", text == NULL ? "-" : text);
     }
+    /* A node knows the scheme of its own clients only. */
+    cli_table_cell(table, "%s", url != NULL ? url : address != NULL ? address : "-");
 }
 
 static int print_status(const json_t *cluster)

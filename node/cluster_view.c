@@ -45,6 +45,10 @@ static bool view_member(void *data, const struct member_record *record)
     *member = (struct member_view){.id = record->id};
     copy_text(member->name, sizeof member->name, record->name);
     copy_text(member->client_address, sizeof member->client_address, record->client_address);
+    if (record->id == view->log.id) {
+        snprintf(member->url, sizeof member->url, "%s://" BYTES_FMT,
+                 view->is_tls ? "https" : "http", BYTES_ARG(record->client_address));
+    }
     member->role = record->id == view->log.leader                   ? "leader"
                    : in_log != NULL && in_log->role == MEMBER_VOTER ? "follower"
                                                                     : "learner";
@@ -80,6 +84,7 @@ void cluster_view_take(struct worker *worker, struct cluster_view *view)
     struct catalog_txn txn;
 
     *view = (struct cluster_view){.n_members = 0};
+    view->is_tls = node_is_tls(worker->node);
     control_status(worker->control, &view->log);
     snprintf(view->cluster, sizeof view->cluster, "%s", node_cluster(worker->node));
     snprintf(view->node_name, sizeof view->node_name, "%s", node_name(worker->node));
@@ -167,8 +172,12 @@ static json_t *json_id(uint64_t id)
 static json_t *member_json(const struct cluster_view *view, const struct member_view *member)
 {
     json_t *object = json_pack("{s:o, s:s, s:s, s:s, s:b}", "id", json_id(member->id), "name",
-                               member->name, "role", member->role, "url", member->client_address,
-                               "reachable", (int)member->reachable);
+                               member->name, "role", member->role, "address",
+                               member->client_address, "reachable", (int)member->reachable);
+
+    if (member->url[0] != '\0') {
+        json_object_set_new(object, "url", json_string(member->url));
+    }
 
     if (view->log.role == ROLE_LEADER || member->id == view->log.id) {
         json_object_set_new(object, "stored_index", json_integer((json_int_t)member->match_index));

@@ -18,9 +18,10 @@ struct worker;
 struct member_view {
     uint64_t id;
     char name[VIEW_NAME_MAX];
-    char client_address[MEMBER_ADDRESS_MAX];
-    const char *role; /* "leader", "follower" or "learner". */
-    bool reachable;   /* By this node; itself always. */
+    char client_address[MEMBER_ADDRESS_MAX]; /* As the member table has it. */
+    char url[MEMBER_ADDRESS_MAX + 8]; /* Of this node; "": another's, whose scheme is not known. */
+    const char *role;                 /* "leader", "follower" or "learner". */
+    bool reachable;                   /* By this node; itself always. */
     uint64_t match_index;
     uint64_t round_trip_us;
 };
@@ -31,6 +32,7 @@ struct cluster_view {
     struct consensus_status log;
     struct member_view members[CONSENSUS_MEMBERS_MAX]; /* In the order in which they joined. */
     size_t n_members;
+    bool is_tls; /* This node serves clients over TLS. */
     uint64_t catalog_index;
     char state_hash[65];
     uint64_t under_replicated; /* Blobs with fewer live copies than they should have. */

@@ -23,6 +23,8 @@ const char *node_name(const struct node *node);
 /* "0123..ef", 32 hex digits. */
 const char *node_cluster(const struct node *node);
 bool node_is_open(const struct node *node);
+/* Clients are served over TLS. */
+bool node_is_tls(const struct node *node);
 /* True once a stop was asked for: /readyz says so, so that a balancer looks elsewhere. */
 bool node_is_stopping(const struct node *node);
 uint64_t node_started_ms(const struct node *node);

@@ -36,6 +36,11 @@ bool node_is_open(const struct node *node)
     return node->config->open;
 }
 
+bool node_is_tls(const struct node *node)
+{
+    return node->client_tls != NULL;
+}
+
 struct bytes node_certificate(const struct node *node)
 {
     return buffer_view(&node->files->certificate);

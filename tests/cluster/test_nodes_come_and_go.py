@@ -144,3 +144,14 @@ def test_users_passwords_and_rights_hold_at_every_node_at_once(cluster):
                                  auth=(name, password))
             assert start.status == 202, (number, node, start)
 
+
+def test_a_follower_says_only_what_it_knows(cluster):
+    """Where its own clients reach it, and how far its own log is; of others their address."""
+    leader = cluster.leader()
+    for node in (1, 2, 3):
+        status = cluster.status(node)
+        for member in status["members"]:
+            number = int(member["name"].rsplit("-", 1)[1])
+            assert member["address"] == cluster.url(number).removeprefix("http://")
+            assert member.get("url") == (cluster.url(node) if number == node else None)
+            assert ("stored_index" in member) == (node in (leader, number))

@@ -1,7 +1,11 @@
 """`caisson serve` that cannot start says why and what to do, ends with 1, and holds nothing."""
 import contextlib
+import json
 import os
+import socket
+import ssl
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -100,3 +104,41 @@ def test_a_full_disk(tmp_path, binary):
             pass
     finally:
         subprocess.run(["umount", str(lone.directory)], check=True)
+
+
+def test_a_node_says_where_its_clients_reach_it(tmp_path, binary):
+    lone = Lone(tmp_path / "data", binary)
+    with lone.runs():
+        member = caisson.request(lone.url + "/api/v1/cluster").json()["members"][0]
+        assert member["url"] == lone.url and member["address"] == lone.url.removeprefix("http://")
+        assert "stored_index" in member
+        done = subprocess.run([binary, "cluster", "status", "--server", lone.url],
+                              capture_output=True, text=True, timeout=20)
+        assert lone.url in done.stdout, done
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", tmp_path / "key.pem", "-out",
+                    tmp_path / "crt.pem", "-days", "2", "-subj", "/CN=localhost"], check=True,
+                   capture_output=True)
+    with open(lone.config, "a") as config:
+        config.write(f"tls:\n  certificate: {tmp_path / 'crt.pem'}\n  key: {tmp_path / 'key.pem'}\n")
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+    def ask():
+        with urllib.request.urlopen(lone.url.replace("http:", "https:") + "/api/v1/cluster",
+                                    context=context, timeout=5) as answer:
+            return json.load(answer)
+    with subprocess.Popen(lone.command(), stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:
+        try:
+            member = caisson.wait_until(ask, 20, "an answer over TLS")["members"][0]
+            assert member["url"] == lone.url.replace("http:", "https:")
+            # A stop while a client shakes hands is a stop like any other.
+            port = int(lone.url.rsplit(":", 1)[1])
+            with socket.create_connection(("127.0.0.1", port)) as silent:
+                silent.sendall(b"\x16\x03\x01")
+                process.terminate()
+                assert process.wait(15) == 0
+        finally:
+            process.kill()
