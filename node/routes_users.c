@@ -58,7 +58,7 @@ static struct user_change *change_new(struct exchange *exchange)
 
     change->exchange = exchange;
     buffer_init(&change->bindings, BINDINGS_SIZE);
-    if (name.size < sizeof change->name) {
+    if (name.size > 0 && name.size < sizeof change->name) { /* GET of all users has no name. */
         memcpy(change->name, name.data, name.size);
     }
     exchange_set_data(exchange, change, change_free);
