@@ -45,10 +45,11 @@ struct connection_limits connection_limits_of(size_t limit, unsigned n_workers)
 
     PRE(n_workers > 0);
     /* A connection may have a file open: the blob that it sends or takes. */
-    all = limit > OWN_FILES ? (limit - OWN_FILES) / 2 / n_workers : 0;
+    all = limit > OWN_FILES ? (limit - OWN_FILES) / 3 / n_workers : 0;
     return (struct connection_limits){
         .clients = within(all / 4 * 3, CONNECTIONS_MIN, CONNECTIONS_MAX),
         .peers = within(all / 4, CONNECTIONS_MIN, CONNECTIONS_MAX),
+        .uploads = within(all * n_workers, CONNECTIONS_MIN, CONNECTIONS_MAX),
     };
 }
 

@@ -9,6 +9,7 @@
 
 struct connection_limits {
     size_t clients, peers; /* Of one worker's ports. */
+    size_t uploads;        /* Of the node: each open one has a file. */
 };
 
 /* Raises this process's limit. */

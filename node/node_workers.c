@@ -38,11 +38,13 @@ static const struct route *const internal_routes[] = {
 
 static enum error open_shared(struct node *node, struct reason *why)
 {
-    const struct uploads_options options = {.loop = &node->workers[0].loop,
-                                            .blobs = node->blobs,
-                                            .self = node_id(node),
-                                            .name = node_name(node),
-                                            .free_min = node->config->free_space_mark};
+    const struct uploads_options options = {
+        .loop = &node->workers[0].loop,
+        .blobs = node->blobs,
+        .self = node_id(node),
+        .name = node_name(node),
+        .free_min = node->config->free_space_mark,
+        .total = connection_limits_now(node->n_workers).uploads};
 
     node->access = access_cache_open(node->config->open);
     return uploads_open(&options, &node->uploads, why);

@@ -21,6 +21,7 @@ struct uploads {
     uv_loop_t *loop;
     uint64_t self, idle_ms, free_min;
     unsigned per_actor;
+    size_t total_max;
     char name[64];
     uv_mutex_t lock;
     struct list sessions;
@@ -97,6 +98,7 @@ enum error uploads_open(const struct uploads_options *options, struct uploads **
     uploads->idle_ms = options->idle_ms > 0 ? options->idle_ms : UPLOADS_IDLE_MS;
     uploads->free_min = options->free_min > 0 ? options->free_min : UPLOADS_FREE_MIN;
     uploads->per_actor = options->per_actor > 0 ? options->per_actor : UPLOADS_PER_ACTOR;
+    uploads->total_max = options->total > 0 ? options->total : UPLOADS_TOTAL_MAX;
     snprintf(uploads->name, sizeof uploads->name, "%s", options->name);
     list_init(&uploads->sessions);
     CHECK(uv_mutex_init(&uploads->lock) == 0);
@@ -153,7 +155,7 @@ static enum error count_check(struct uploads *uploads, struct bytes actor, struc
 
         n += session->state != SESSION_FINISHED && bytes_equal_string(actor, session->actor);
     }
-    if (n >= uploads->per_actor || uploads->n >= UPLOADS_TOTAL_MAX) {
+    if (n >= uploads->per_actor || uploads->n >= uploads->total_max) {
         return fail(why, ERROR_TOO_LARGE,
                     "too many uploads are open (%u of yours): finish or cancel some", n);
     }
@@ -272,7 +274,8 @@ enum error session_adopt(struct uploads *uploads, struct bytes uuid, struct byte
     }
     snprintf(text, sizeof text, BYTES_FMT, BYTES_ARG(uuid));
     uv_mutex_lock(&uploads->lock);
-    if (uploads->n >= UPLOADS_TOTAL_MAX || session_find(uploads, uuid, BYTES_NONE, actor) != NULL) {
+    if (uploads->n >= uploads->total_max ||
+        session_find(uploads, uuid, BYTES_NONE, actor) != NULL) {
         rv = fail(why, ERROR_BUSY, "too many uploads, or the same one twice");
     } else {
         *out = session_make(uploads, text, BYTES_NONE, actor);

@@ -32,6 +32,7 @@ struct uploads_options {
     uint64_t idle_ms;   /* 0: UPLOADS_IDLE_MS. */
     uint64_t free_min;  /* No new uploads below it; 0: UPLOADS_FREE_MIN. */
     unsigned per_actor; /* 0: UPLOADS_PER_ACTOR. */
+    size_t total;       /* Of all; 0: 10,000. Each open upload has a file. */
 };
 
 enum session_state {

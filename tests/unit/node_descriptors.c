@@ -15,7 +15,7 @@ static void test_descriptors__leave_room_for_the_log(void **state)
         for (n = 1; n <= 8; n++) {
             const struct connection_limits each = connection_limits_of(limits[i], n);
 
-            assert_true((each.clients + each.peers) * 2 * n + 256 <= limits[i]);
+            assert_true((each.clients + each.peers) * 2 * n + each.uploads + 256 <= limits[i]);
             assert_true(each.clients >= each.peers && each.peers >= 8);
         }
     }
