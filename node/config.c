@@ -51,6 +51,7 @@ static const struct key keys[] = {
     {"data_listen", KEY_ADDRESS, FIELD(data_listen), 0, 0},
     {"workers", KEY_UINT, FIELD(workers), 1, 64},
     {"open", KEY_BOOL, FIELD(open), 0, 0},
+    {"allow_sparse", KEY_BOOL, FIELD(allow_sparse), 0, 0},
     {"tls.certificate", KEY_FILE, FIELD(tls_certificate), 0, 0},
     {"tls.key", KEY_FILE, FIELD(tls_key), 0, 0},
     {"join.token", KEY_TEXT, FIELD(join_token), 0, 0},

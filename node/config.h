@@ -23,6 +23,7 @@ struct config {
     char data_listen[80]; /* Peers, internal HTTPS. */
     unsigned workers;     /* Default: cores - 1, at least 1. */
     bool open;            /* Anonymous may do everything. */
+    bool allow_sparse;    /* Manifests may refer to what is not there. */
     char tls_certificate[CONFIG_TEXT_MAX]; /* PEM files for clients; "": plain HTTP. */
     char tls_key[CONFIG_TEXT_MAX];
     char join_token[CONFIG_TEXT_MAX]; /* The token itself; "": this node does not join by itself. */

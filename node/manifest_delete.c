@@ -1,6 +1,7 @@
 #include "base/assert.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "node/applied_wait.h"
 #include "node/control.h"
 #include "node/oci_error.h"
 #include "node/routes_manifests.h"
@@ -58,19 +59,29 @@ void answer_refused_write(struct exchange *exchange, const struct command_result
 /* --- the handler -------------------------------------------------------------------------------
  */
 
+static void applied_cb(void *data)
+{
+    struct exchange *exchange = data;
+
+    exchange_answer(exchange, 202, NULL, BYTES_NONE);
+    exchange_release(exchange);
+}
+
 static void proposed_cb(struct control_propose *request, enum error status,
                         const struct command_result *result)
 {
     struct removal *removal = request->data;
     struct exchange *exchange = removal->exchange;
 
+    if (status == OK && result->error == OK) {
+        exchange_set_header(exchange, "X-Raft-Index", "%llu", (unsigned long long)result->index);
+        applied_wait_start(exchange_worker(exchange), result->index, applied_cb, exchange);
+        return;
+    }
     if (status != OK) {
         exchange_fail(exchange, status, NULL);
-    } else if (result->error != OK) {
-        answer_refused_write(exchange, result);
     } else {
-        exchange_set_header(exchange, "X-Raft-Index", "%llu", (unsigned long long)result->index);
-        exchange_answer(exchange, 202, NULL, BYTES_NONE);
+        answer_refused_write(exchange, result);
     }
     exchange_release(exchange);
 }

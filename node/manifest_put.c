@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "node/control.h"
 #include "node/manifest.h"
+#include "node/node.h"
 #include "node/replicate.h"
 #include "node/routes_manifests.h"
 #include "node/worker.h"
@@ -108,6 +109,7 @@ static void propose(struct push *push)
         .n_tags = push->n_tags,
         .holders = push->replicate.holders,
         .n_holders = push->replicate.n_holders,
+        .allow_missing = node_allows_sparse(exchange_worker(exchange)->node),
         .condition = push->condition,
         .expected = push->expected,
     };

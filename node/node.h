@@ -25,6 +25,8 @@ const char *node_cluster(const struct node *node);
 bool node_is_open(const struct node *node);
 /* Clients are served over TLS. */
 bool node_is_tls(const struct node *node);
+/* May a manifest refer to content that its repository lacks (a sparse index)? */
+bool node_allows_sparse(const struct node *node);
 /* True once a stop was asked for: /readyz says so, so that a balancer looks elsewhere. */
 bool node_is_stopping(const struct node *node);
 uint64_t node_started_ms(const struct node *node);

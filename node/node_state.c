@@ -41,6 +41,11 @@ bool node_is_tls(const struct node *node)
     return node->client_tls != NULL;
 }
 
+bool node_allows_sparse(const struct node *node)
+{
+    return node->config->allow_sparse;
+}
+
 struct bytes node_certificate(const struct node *node)
 {
     return buffer_view(&node->files->certificate);

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "node/applied_wait.h"
 #include "node/blob_serve.h"
 #include "node/control.h"
 #include "node/worker.h"
@@ -99,22 +100,32 @@ struct unlink_request {
     struct control_propose propose;
 };
 
+static void unlinked_cb(void *data)
+{
+    struct exchange *exchange = data;
+
+    exchange_answer(exchange, 202, NULL, BYTES_NONE);
+    exchange_release(exchange);
+}
+
 static void unlink_cb(struct control_propose *propose, enum error status,
                       const struct command_result *result)
 {
     struct unlink_request *request = container_of(propose, struct unlink_request, propose);
     struct exchange *exchange = request->exchange;
 
+    free(request);
+    if (status == OK && result->error == OK) {
+        applied_wait_start(exchange_worker(exchange), result->index, unlinked_cb, exchange);
+        return;
+    }
     if (status != OK) {
         exchange_fail(exchange, status, NULL);
     } else if (result->error == ERROR_PROMOTION_ONLY) {
         write_rule_refuse(exchange, result->why.text);
-    } else if (result->error != OK) {
-        exchange_fail(exchange, result->error, &result->why);
     } else {
-        exchange_answer(exchange, 202, NULL, BYTES_NONE);
+        exchange_fail(exchange, result->error, &result->why);
     }
-    free(request);
     exchange_release(exchange);
 }
 

@@ -1,10 +1,11 @@
-/* Content between nodes. Uploads of other nodes are sessions of this node's table like a client's,
- * bound to the node that sends them; their bytes are not passed on. */
+/* Content between nodes, and how far a node is. Uploads of other nodes are sessions of this node's
+ * table like a client's, bound to the node that sends them; their bytes are not passed on. */
 #include "node/routes_internal.h"
 
 #include "base/assert.h"
 #include "base/memory.h"
 #include "node/blob_serve.h"
+#include "node/control.h"
 #include "node/upload_request.h"
 #include "node/worker.h"
 
@@ -199,7 +200,45 @@ static void delete_upload(struct exchange *exchange)
     exchange_answer(exchange, 204, NULL, BYTES_NONE);
 }
 
+/* --- the log --------------------------------------------------------------------------------- */
+
+struct applied_request {
+    struct exchange *exchange;
+    struct control_read read;
+};
+
+static void applied_cb(struct control_read *read, enum error status)
+{
+    struct applied_request *request = container_of(read, struct applied_request, read);
+    struct exchange *exchange = request->exchange;
+
+    free(request);
+    if (status == OK) {
+        exchange_answer(exchange, 204, NULL, BYTES_NONE);
+    } else {
+        exchange_fail(exchange, status, NULL);
+    }
+    exchange_release(exchange);
+}
+
+/* Answers when this node has applied that index. */
+static void get_applied(struct exchange *exchange)
+{
+    struct applied_request *request;
+    uint64_t index;
+
+    if (bytes_to_uint(exchange_parameter(exchange, "index"), &index) != OK || index == 0) {
+        exchange_fail(exchange, ERROR_INVALID, &(struct reason){"not an index"});
+        return;
+    }
+    request = memory_zero(sizeof *request);
+    request->exchange = exchange;
+    exchange_hold(exchange);
+    control_wait_applied(exchange_worker(exchange), &request->read, index, applied_cb);
+}
+
 const struct route routes_internal[] = {
+    ROUTE(HTTP_GET_, "/internal/v1/applied/{index}", ACCESS_PEER, get_applied),
     ROUTE(HTTP_GET_ | HTTP_HEAD_, "/internal/v1/blobs/{digest}", ACCESS_PEER, get_blob),
     ROUTE(HTTP_PUT_, "/internal/v1/blobs/{digest}", ACCESS_PEER, put_blob),
     ROUTE(HTTP_PUT_, "/internal/v1/uploads/{id}", ACCESS_PEER, put_upload),

@@ -1,4 +1,5 @@
-/* Mounting: find a source that the caller may read, then one entry in the log. */
+/* Mounting: find a source that the caller may read (once more after a read-index round when this
+ * node knows none), then one entry in the log. */
 #include "node/upload_mount.h"
 
 #include "base/assert.h"
@@ -11,6 +12,8 @@
 struct mount {
     struct exchange *exchange;
     struct digest digest;
+    struct bytes from;
+    struct control_read read;
     struct control_propose propose;
     upload_mount_cb cb;
 };
@@ -61,26 +64,52 @@ static void mount_propose_cb(struct control_propose *propose, enum error status,
     exchange_release(exchange);
 }
 
+static void mount_propose(struct mount *mount, const char *source)
+{
+    struct exchange *exchange = mount->exchange;
+    struct command_id id;
+
+    command_id_make(&id);
+    buffer_init(&mount->propose.bytes, COMMAND_SIZE_MAX);
+    command_blob_mount(&mount->propose.bytes, &id, exchange_actor(exchange),
+                       exchange_parameter(exchange, "name"), bytes_of_string(source),
+                       &mount->digest);
+    control_propose(exchange_worker(exchange), &mount->propose, mount_propose_cb);
+}
+
+/* This node knows as much as any other now. */
+static void mount_read_cb(struct control_read *read, enum error status)
+{
+    struct mount *mount = container_of(read, struct mount, read);
+    struct exchange *exchange = mount->exchange;
+    char *source = status == OK ? mount_source(exchange, &mount->digest, mount->from) : NULL;
+
+    if (source != NULL) {
+        mount_propose(mount, source);
+        free(source);
+        return;
+    }
+    mount->cb(exchange, NULL);
+    free(mount);
+    exchange_release(exchange);
+}
+
 void upload_mount(struct exchange *exchange, const struct digest *digest, struct bytes from,
                   upload_mount_cb cb)
 {
     char *source = mount_source(exchange, digest, from);
-    struct command_id id;
-    struct mount *mount;
+    struct mount *mount = memory_zero(sizeof *mount);
 
-    if (source == NULL) {
-        cb(exchange, NULL);
-        return;
-    }
-    mount = memory_zero(sizeof *mount);
     mount->exchange = exchange;
     mount->digest = *digest;
+    mount->from = from;
     mount->cb = cb;
-    command_id_make(&id);
-    buffer_init(&mount->propose.bytes, COMMAND_SIZE_MAX);
-    command_blob_mount(&mount->propose.bytes, &id, exchange_actor(exchange),
-                       exchange_parameter(exchange, "name"), bytes_of_string(source), digest);
-    free(source);
     exchange_hold(exchange);
-    control_propose(exchange_worker(exchange), &mount->propose, mount_propose_cb);
+    if (source != NULL) {
+        mount_propose(mount, source);
+        free(source);
+        return;
+    }
+    /* The link may be too fresh for this node. */
+    control_read(exchange_worker(exchange), &mount->read, mount_read_cb);
 }

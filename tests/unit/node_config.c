@@ -60,7 +60,7 @@ static void test_config__every_key_is_read(void **state)
     assert_int_equal(load("# a node\n"
                           "data_dir: /tmp\nname: node-7\nlisten: 0.0.0.0:5000\n"
                           "advertise: 10.0.0.7:5000\nraft_listen: 10.0.0.7:5100\n"
-                          "data_listen: '[::1]:5200'\nworkers: 3\nopen: true\n"
+                          "data_listen: '[::1]:5200'\nworkers: 3\nopen: true\nallow_sparse: true\n"
                           "join:\n  token: abc\n  peers: [10.0.0.1:5200, 10.0.0.2:5200]\n"
                           "election_timeout_ms: 900\nheartbeat_ms: 100\n"
                           "snapshot_threshold: 4096\nlog_level: warn\nfree_space_mark: 2GiB\n",
@@ -71,6 +71,7 @@ static void test_config__every_key_is_read(void **state)
     assert_string_equal(config.data_listen, "[::1]:5200");
     assert_int_equal(config.workers, 3);
     assert_true(config.open);
+    assert_true(config.allow_sparse);
     assert_string_equal(config.join_token, "abc");
     assert_int_equal(config.n_join_peers, 2);
     assert_string_equal(config.join_peers[1], "10.0.0.2:5200");

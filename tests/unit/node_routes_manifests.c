@@ -2,8 +2,10 @@
 
 #include "base/memory.h"
 #include "base/password.h"
+#include "node/applied_wait.h"
 #include "node/control.h"
 #include "node/manifest_load.h"
+#include "node/node.h"
 #include "node/replicate.h"
 #include "tests/lib/catalog_fixture.h"
 #include "tests/lib/directory.h"
@@ -99,6 +101,38 @@ void replicate_start(struct worker *worker, struct replicate *request, const str
     fake->task.run = replicate_run;
     request->cb = cb;
     mailbox_post(&worker->mailbox, &fake->task);
+}
+
+/* No other nodes. */
+struct fake_wait {
+    struct task task;
+    void (*cb)(void *data);
+    void *data;
+};
+
+static void wait_run(struct task *task)
+{
+    struct fake_wait *wait = (struct fake_wait *)(void *)task;
+
+    wait->cb(wait->data);
+    free(wait);
+}
+
+void applied_wait_start(struct worker *worker, uint64_t index, void (*cb)(void *data), void *data)
+{
+    struct fake_wait *fake = memory_zero(sizeof *fake);
+
+    (void)index;
+    fake->task.run = wait_run;
+    fake->cb = cb;
+    fake->data = data;
+    mailbox_post(&worker->mailbox, &fake->task);
+}
+
+bool node_allows_sparse(const struct node *node)
+{
+    (void)node;
+    return false;
 }
 
 /* --- helpers -----------------------------------------------------------------------------------
