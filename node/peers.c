@@ -19,6 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A connection costs a TLS handshake on both sides, more than most requests: as many are kept as
+ * there may be requests at a time under load. The idle ones age out. */
+#define PEERS_CONNECTIONS_KEPT 256L
+
 /* --- sockets and timers ---------------------------------------------------------------------- */
 
 struct peer_socket {
@@ -146,7 +150,7 @@ enum error peers_open(const struct peers_options *options, struct peers **out, s
     curl_multi_setopt(peers->multi, CURLMOPT_SOCKETDATA, peers);
     curl_multi_setopt(peers->multi, CURLMOPT_TIMERFUNCTION, multi_timer_cb);
     curl_multi_setopt(peers->multi, CURLMOPT_TIMERDATA, peers);
-    curl_multi_setopt(peers->multi, CURLMOPT_MAXCONNECTS, 32L);
+    curl_multi_setopt(peers->multi, CURLMOPT_MAXCONNECTS, PEERS_CONNECTIONS_KEPT);
     peers_timer_init(peers, &peers->curl_timer);
     peers_timer_init(peers, &peers->kick_timer);
     peers_timer_init(peers, &peers->tick_timer);

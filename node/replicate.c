@@ -3,6 +3,8 @@
 
 #include "base/assert.h"
 #include "node/copies.h"
+#include "node/peers.h"
+#include "node/worker.h"
 
 #include <string.h>
 
@@ -29,4 +31,26 @@ void replicate_start(struct worker *worker, struct replicate *request, const str
     request->n_holders = 0;
     request->cb = cb;
     copies_start(worker, &options, replicate_copies_cb, request);
+}
+
+bool replicate_is_held(struct worker *worker, struct replicate *request,
+                       const struct digest *digest, size_t size)
+{
+    uint64_t members[PEERS_MAX];
+    struct blob_record record;
+    struct catalog_txn txn;
+    size_t n = 0, n_members = peers_members(worker->peers, members);
+    bool is_here = false;
+
+    catalog_read(worker->catalog, &txn);
+    if (catalog_blob(&txn, digest, &record) == OK && record.size == size) {
+        n = catalog_live_holders(&txn, &record, request->holders);
+    }
+    catalog_done(&txn);
+    for (size_t i = 0; i < n; i++) {
+        is_here |= request->holders[i] == peers_self(worker->peers);
+    }
+    request->n_holders = n;
+    return n_members > 0 && n >= write_quorum(n_members) && is_here &&
+           blob_exists(worker->blobs, digest);
 }
