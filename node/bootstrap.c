@@ -65,6 +65,9 @@ static void applied_cb(struct proposal *proposal, enum error status, uint64_t in
     if (status == ERROR_CANCELED) {
         return;
     }
+    if (status != OK && status != ERROR_UNAVAILABLE) {
+        fail_stop("the cluster's first commands cannot be written: %s", error_text(status));
+    }
     if (status == OK) {
         CHECK(command_result_read(result, &decoded) == OK);
         if (decoded.error != OK && decoded.error != ERROR_EXISTS) {

@@ -58,7 +58,7 @@ static void test_manifest__bad_ones_are_refused(void **state)
     static const struct {
         const char *type, *body, *text;
     } bad[] = {
-        {OCI, "", "not valid JSON"},
+        {OCI, "", "JSON is expected"},
         {OCI, "[]", "object"},
         {OCI, "{\"schemaVersion\":2," CONFIG "," LAYERS "}x", "not valid JSON"},
         {OCI, "{\"schemaVersion\":2,\"schemaVersion\":2," CONFIG "," LAYERS "}", "duplicate"},

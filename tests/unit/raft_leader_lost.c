@@ -4,34 +4,56 @@
 
 #include "tests/lib/test.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "raft/core.h"
 #include "raft/transport_state.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define HEARTBEAT_MS        80u
 #define ELECTION_TIMEOUT_MS 4000u
 #define WAIT_MS             20000u
 
+struct wish {
+    uv_timer_t timer;
+    struct consensus *consensus;
+    struct member members[3];
+};
+
+/* Again and again, as node/control.c does: a leader heeds no list of before its term. */
+static void wish_cb(uv_timer_t *timer)
+{
+    struct wish *wish = container_of(timer, struct wish, timer);
+
+    consensus_want_members(wish->consensus, wish->members, 3);
+}
+
 /* Node 1 in a process of its own, so that it can be killed; it makes the cluster. */
 static pid_t start_leader(struct cluster *cluster)
 {
-    struct member members[3] = {0};
-    pid_t pid = fork();
+    struct wish wish = {.consensus = NULL};
+    pid_t parent = getpid(), pid = fork();
 
     assert_true(pid >= 0);
     if (pid > 0) {
         return pid;
     }
+    /* It goes with the test, however that ends. */
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent);
     CHECK(uv_loop_fork(&cluster->loop) == 0);
     node_start(&cluster->nodes[0], true, false);
+    wish.consensus = cluster->nodes[0].consensus;
     for (size_t i = 0; i < 3; i++) {
-        members[i].id = cluster->nodes[i].id;
-        snprintf(members[i].address, sizeof members[i].address, "%s", cluster->nodes[i].address);
+        wish.members[i].id = cluster->nodes[i].id;
+        snprintf(wish.members[i].address, sizeof wish.members[i].address, "%s",
+                 cluster->nodes[i].address);
     }
-    consensus_want_members(cluster->nodes[0].consensus, members, 3);
+    CHECK(uv_timer_init(&cluster->loop, &wish.timer) == 0);
+    CHECK(uv_timer_start(&wish.timer, wish_cb, 0, HEARTBEAT_MS) == 0);
     uv_run(&cluster->loop, UV_RUN_DEFAULT);
     _exit(1);
 }
@@ -103,7 +125,7 @@ static void test_leader_lost__a_broken_link_does_not_unseat_a_leader(void **stat
     cluster.election_timeout_ms = ELECTION_TIMEOUT_MS;
     cluster_form(&cluster, 3);
     leader = cluster_leader(&cluster);
-    assert_non_null(leader);
+    CHECK(leader != NULL); /* The compiler knows that this does not return. */
     consensus_status(leader->consensus, &before);
     for (size_t i = 0; i < 3; i++) {
         if (&cluster.nodes[i] != leader) {
