@@ -20,7 +20,9 @@
 /* What a leader makes fits the log and a frame of every member, and a frame never carries what the
  * log of the receiver would stop at. */
 _Static_assert(ENVELOPE_SIZE_MAX + ENVELOPE_SIZE_AIM <= FRAME_ENTRY_MAX / 2, "an entry fits");
-_Static_assert(FRAME_ENTRY_MAX <= STORAGE_ENTRY_MAX, "the log takes what a frame carries");
+#if FRAME_ENTRY_MAX > STORAGE_ENTRY_MAX
+#error "a frame carries an entry that the log does not take"
+#endif
 _Static_assert(FRAME_ENTRY_MAX + 4096 <= FRAME_SIZE_MAX, "a frame carries one entry");
 
 /* An entry on its way through libraft. */

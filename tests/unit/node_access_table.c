@@ -54,6 +54,7 @@ static const struct expected {
     {PUT, "/api/v1/users/{user}/password", ACCESS_LOGIN},
     {POST, "/api/v1/join-tokens", ACCESS_ADMIN},
     /* Nodes. */
+    {GET, "/internal/v1/applied/{index}", ACCESS_PEER},
     {GET | PUT, "/internal/v1/blobs/{digest}", ACCESS_PEER},
     {PUT | DELETE, "/internal/v1/uploads/{id}", ACCESS_PEER},
     {POST, "/internal/v1/uploads/{id}/commit", ACCESS_PEER},
