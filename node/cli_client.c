@@ -236,3 +236,24 @@ void cli_reply_release(struct cli_reply *reply)
     free(reply->text);
     *reply = (struct cli_reply){0};
 }
+
+int cli_show(struct cli_client *client, const struct cli_call *call,
+             int (*print)(const json_t *body))
+{
+    struct cli_reply reply = {0};
+    int code = cli_client_ready(client);
+
+    if (code == CLI_OK) {
+        code = cli_request(client, call, &reply);
+    }
+    if (code == CLI_OK) {
+        code = cli_reply_check(&reply);
+    }
+    if (code == CLI_OK && cli_client_wants_json(client)) {
+        cli_reply_print(&reply);
+    } else if (code == CLI_OK) {
+        code = print(reply.body);
+    }
+    cli_reply_release(&reply);
+    return code;
+}

@@ -50,5 +50,9 @@ int cli_reply_check(const struct cli_reply *reply) MUST_USE;
 /* The body, indented, on stdout. */
 void cli_reply_print(const struct cli_reply *reply);
 void cli_reply_release(struct cli_reply *reply);
+/* All of it, for a command that only shows: cli_client_ready(), the request, its check, then the
+ * body as it is (-o json) or by print, which gives the exit code. */
+int cli_show(struct cli_client *client, const struct cli_call *call,
+             int (*print)(const json_t *body)) MUST_USE;
 
 #endif

@@ -63,26 +63,12 @@ static int run_status(int argc, char **argv)
     struct cli_client client = {0};
     const struct cli_option *const tables[] = {cli_client_options(&client), NULL};
     const struct cli_call call = {.method = "GET", .path = "/api/v1/cluster"};
-    struct cli_reply reply = {0};
-    int code, n = cli_options(argc, argv, tables);
+    int n = cli_options(argc, argv, tables);
 
     if (n != 0) {
         return n < 0 ? CLI_USAGE : cli_fail(CLI_USAGE, "status takes no argument '%s'", argv[1]);
     }
-    code = cli_client_ready(&client);
-    if (code == CLI_OK) {
-        code = cli_request(&client, &call, &reply);
-    }
-    if (code == CLI_OK) {
-        code = cli_reply_check(&reply);
-    }
-    if (code == CLI_OK && cli_client_wants_json(&client)) {
-        cli_reply_print(&reply);
-    } else if (code == CLI_OK) {
-        code = print_status(reply.body);
-    }
-    cli_reply_release(&reply);
-    return code;
+    return cli_show(&client, &call, print_status);
 }
 
 static const char *const token_usage =

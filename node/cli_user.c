@@ -214,7 +214,7 @@ static void binding_rows(struct cli_table *table, const char *name, const json_t
     }
 }
 
-static void print_users(const json_t *users)
+static int print_users(const json_t *reply)
 {
     static const char *const headings[] = {"USER", "MAY", "WHERE"};
     struct cli_table table;
@@ -222,7 +222,7 @@ static void print_users(const json_t *users)
     size_t i;
 
     cli_table_init(&table, 3, headings);
-    json_array_foreach(users, i, user)
+    json_array_foreach(json_object_get(reply, "users"), i, user)
     {
         const char *name = json_member_string(user, "name");
         const json_t *bindings = json_object_get(user, "bindings");
@@ -234,6 +234,7 @@ static void print_users(const json_t *users)
         binding_rows(&table, name == NULL ? "?" : name, bindings);
     }
     cli_table_print(&table);
+    return CLI_OK;
 }
 
 static int run_list(int argc, char **argv)
@@ -241,26 +242,12 @@ static int run_list(int argc, char **argv)
     struct cli_client client = {0};
     const struct cli_option *const tables[] = {cli_client_options(&client), NULL};
     const struct cli_call call = {.method = "GET", .path = "/api/v1/users"};
-    struct cli_reply reply = {0};
-    int code, n = cli_options(argc, argv, tables);
+    int n = cli_options(argc, argv, tables);
 
     if (n != 0) {
         return n < 0 ? CLI_USAGE : cli_fail(CLI_USAGE, "list takes no argument '%s'", argv[1]);
     }
-    code = cli_client_ready(&client);
-    if (code == CLI_OK) {
-        code = cli_request(&client, &call, &reply);
-    }
-    if (code == CLI_OK) {
-        code = cli_reply_check(&reply);
-    }
-    if (code == CLI_OK && cli_client_wants_json(&client)) {
-        cli_reply_print(&reply);
-    } else if (code == CLI_OK) {
-        print_users(json_object_get(reply.body, "users"));
-    }
-    cli_reply_release(&reply);
-    return code;
+    return cli_show(&client, &call, print_users);
 }
 
 const struct cli_command cli_user_commands[] = {
