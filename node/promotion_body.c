@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "node/http.h"
-#include "promotion/pipeline_parse.h"
+#include "promotion/document.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static enum error parse_item(const json_t *item, size_t number, struct promotion
     enum error error;
 
     snprintf(place, sizeof place, "item %zu", number + 1);
-    error = document_check_members(item, place, allowed, why);
+    error = document_check_members(item, place, allowed, NULL, why);
     if (error != OK) {
         return error;
     }
@@ -137,7 +137,7 @@ enum error promotion_body_parse(struct bytes json, struct promotion_body *out, s
     *out = (struct promotion_body){0};
     error = json_parse(json, API_BODY_MAX, &out->document, why);
     if (error == OK) {
-        error = document_check_members(out->document, "promotion", allowed, why);
+        error = document_check_members(out->document, "promotion", allowed, NULL, why);
     }
     if (error == OK) {
         out->request.pipeline = text_of(json_object_get(out->document, "pipeline"));

@@ -5,7 +5,7 @@
 #include "node/promotion_body.h"
 #include "node/routes_promotion.h"
 #include "node/worker.h"
-#include "promotion/pipeline_parse.h"
+#include "promotion/document.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -490,8 +490,8 @@ static enum error check_decision(struct flow *flow, struct reason *why)
     static const char *const decide[] = {"decision", "comment", "plan_hash", NULL};
     static const char *const cancel[] = {"reason", NULL};
     const char *decision = json_member_string(flow->decision, "decision");
-    enum error error = document_check_members(flow->decision, "body",
-                                              flow->kind == FLOW_DECIDE ? decide : cancel, why);
+    enum error error = document_check_members(
+        flow->decision, "body", flow->kind == FLOW_DECIDE ? decide : cancel, NULL, why);
 
     if (error != OK) {
         return error;

@@ -185,10 +185,9 @@ static void conclude(struct evaluation *evaluation)
 
     for (i = 0; i < evaluation->n_gates; i++) {
         const struct gate_outcome *gate = &evaluation->gates[i];
-        bool is_people = strcmp(gate->type, gate_type_name(GATE_APPROVALS)) == 0;
 
         is_blocked = is_blocked || gate->result == GATE_FAIL;
-        is_approval = is_approval || (gate->result == GATE_PENDING && is_people);
+        is_approval = is_approval || (gate->result == GATE_PENDING && gate->is_for_people);
         is_waiting = is_waiting || gate->result == GATE_PENDING;
     }
     evaluation->code = deciding_code(evaluation);
@@ -213,7 +212,7 @@ static void run_checks(struct catalog_txn *txn, const struct pipeline *pipeline,
     check_replicas(txn, promotion, evaluation);
     for (i = 0; i < stage->n_gates; i++) {
         CHECK(evaluation->n_gates < EVALUATION_GATES_MAX);
-        gate_decide(txn, &stage->gates[i], promotion, now_ms,
+        gate_decide(txn, stage, &stage->gates[i], promotion, now_ms,
                     &evaluation->gates[evaluation->n_gates++]);
     }
 }

@@ -7,22 +7,25 @@
 /* Gates: pure decisions over the replicated state and a time. The same functions answer "why is it
  * blocked" on any node and let the commit pass in apply. */
 
-enum gate_result { GATE_PASS, GATE_PENDING, GATE_FAIL };
+/* In the order of how near to passing it is. Warn: it would not pass, but its mode lets it. */
+enum gate_result { GATE_PASS, GATE_WARN, GATE_PENDING, GATE_FAIL };
 
+bool gate_result_passes(enum gate_result result);
 const char *gate_result_name(enum gate_result result);
 
 struct gate_outcome {
     char id[PIPELINE_NAME_MAX + 1];
     const char *type;
     enum gate_result result;
-    const char *code;  /* Stable, "APPROVALS_MISSING"; "" when it passes. */
-    char text[400];    /* A sentence: what is, and what should be. */
-    char next[300];    /* What to do, "" when it passes. */
-    uint64_t ready_ms; /* When it passes by itself; 0: not by time alone. */
+    bool is_for_people; /* Pending: somebody has to decide. */
+    const char *code;   /* Stable, "APPROVALS_MISSING"; "" when it passes. */
+    char text[400];     /* A sentence: what is, and what should be. */
+    char next[300];     /* What to do, "" when it passes. */
+    uint64_t ready_ms;  /* When it passes by itself; 0: not by time alone. */
 };
 
 /* Decide one gate of a stage for a promotion that was planned (plan_make, plan_again). */
-void gate_decide(struct catalog_txn *txn, const struct gate *gate,
+void gate_decide(struct catalog_txn *txn, const struct stage *stage, const struct gate *gate,
                  const struct promotion *promotion, uint64_t now_ms, struct gate_outcome *out);
 
 /* May actor approve or reject, by the rules of now? ERROR_NOT_ELIGIBLE with a sentence. stage:

@@ -55,16 +55,35 @@ void pipeline_write(const struct pipeline *pipeline, struct buffer *out)
 
 void pipeline_release(struct pipeline *pipeline)
 {
+    size_t i, k;
+
     if (pipeline != NULL) {
+        for (i = 0; i < STAGES_MAX; i++) {
+            for (k = 0; k < pipeline->stages[i].n_gates; k++) {
+                gate_release(&pipeline->stages[i].gates[k]);
+            }
+        }
         json_decref(pipeline->document);
         free(pipeline);
     }
 }
 
+static bool has_gate(const struct stage *stage, const char *id)
+{
+    size_t i;
+
+    for (i = 0; i < stage->n_gates; i++) {
+        if (strcmp(stage->gates[i].id, id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum error stage_gates(const json_t *gates, const json_t *groups, struct stage *out,
                               struct reason *why)
 {
-    size_t i;
+    char place[PIPELINE_NAME_MAX + 16];
 
     if (gates == NULL) {
         return OK;
@@ -73,19 +92,19 @@ static enum error stage_gates(const json_t *gates, const json_t *groups, struct 
         return fail(why, ERROR_INVALID, "stage %s: gates must be a list of at most %d", out->name,
                     GATES_MAX);
     }
+    snprintf(place, sizeof place, "stage %s", out->name);
     for (; out->n_gates < json_array_size(gates); out->n_gates++) {
         struct gate *gate = &out->gates[out->n_gates];
         enum error error =
-            gate_parse(json_array_get(gates, out->n_gates), out->name, groups, gate, why);
+            gate_parse(json_array_get(gates, out->n_gates), place, groups, gate, why);
 
         if (error != OK) {
             return error;
         }
-        for (i = 0; i < out->n_gates; i++) {
-            if (strcmp(out->gates[i].id, gate->id) == 0) {
-                return fail(why, ERROR_INVALID, "stage %s has two gates with the id %s", out->name,
-                            gate->id);
-            }
+        if (has_gate(out, gate->id)) {
+            gate_release(gate);
+            return fail(why, ERROR_INVALID, "stage %s has two gates with the id %s", out->name,
+                        gate->id);
         }
     }
     return OK;
@@ -119,7 +138,7 @@ static enum error stage_parse(const json_t *object, size_t number, const json_t 
     }
     *out = (struct stage){.name = name};
     snprintf(place, sizeof place, "stage %s", name);
-    error = document_check_members(object, place, allowed, why);
+    error = document_check_members(object, place, allowed, NULL, why);
     if (error != OK) {
         return error;
     }
@@ -225,7 +244,7 @@ static enum error parse_groups(const json_t *groups, struct reason *why)
                         name);
         }
         snprintf(place, sizeof place, "group %s", name);
-        error = document_users(json_object_iter_value(iterator), place, why);
+        error = document_names(json_object_iter_value(iterator), place, "user names", why);
         if (error != OK) {
             return error;
         }
@@ -299,7 +318,7 @@ enum error pipeline_parse(struct bytes json, struct bytes expected_name, struct 
     }
     pipeline = memory_zero(sizeof *pipeline);
     pipeline->document = document;
-    error = document_check_members(document, "pipeline", allowed, why);
+    error = document_check_members(document, "pipeline", allowed, NULL, why);
     if (error == OK) {
         error = parse_name(pipeline, expected_name, why);
     }

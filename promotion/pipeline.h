@@ -26,29 +26,21 @@
 #define PIPELINE_SIZE_MAX (128u * 1024)
 #define PIPELINE_NAME_MAX 64
 #define STAGES_MAX        16
-#define GATES_MAX         16
-#define RULES_MAX         8
-#define RULE_USERS_MAX    64
+#define GATES_MAX         32
 
-enum gate_type { GATE_APPROVALS = 1, GATE_SOAK };
+/* enforce: it must pass. The others are decided and shown, but stop nothing: warn tells people, a
+ * dry run is for a gate that is being tried out. */
+enum gate_mode { GATE_ENFORCE, GATE_WARN_ONLY, GATE_DRY_RUN };
 
-/* At least min of these people; of all who may approve in the target when users is NULL. */
-struct approval_rule {
-    const char *group;   /* NULL: none given. */
-    const json_t *users; /* Array of names, of the rule or of its group. */
-    unsigned min;
-};
+struct gate_kind;
 
 struct gate {
-    enum gate_type type;
+    const struct gate_kind *kind;
     const char *id;
-    /* Approvals. */
-    struct approval_rule rules[RULES_MAX];
-    size_t n_rules;
-    bool requester_may_approve;
-    uint64_t expire_ms; /* 0: never. */
-    /* Soak. */
-    uint64_t min_ms;
+    enum gate_mode mode;
+    void *settings;     /* Of the kind. */
+    struct gate *parts; /* Of an any-gate. */
+    size_t n_parts;
 };
 
 struct stage {
@@ -80,7 +72,7 @@ void pipeline_write(const struct pipeline *pipeline, struct buffer *out);
 
 bool pipeline_name_is_valid(struct bytes name);
 const struct stage *pipeline_stage(const struct pipeline *pipeline, struct bytes name);
-const char *gate_type_name(enum gate_type type);
+const char *gate_type_name(const struct gate *gate);
 /* "a, b, c": the stages' names, for sentences. */
 void pipeline_stage_names(const struct pipeline *pipeline, char *text, size_t size);
 

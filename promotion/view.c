@@ -127,7 +127,7 @@ void view_summary(const struct promotion *promotion, const struct evaluation *ev
     for (i = 0; i < evaluation->n_gates; i++) {
         const struct gate_outcome *gate = &evaluation->gates[i];
 
-        if (gate->result != GATE_PASS && strcmp(gate->code, evaluation->code) == 0) {
+        if (!gate_result_passes(gate->result) && strcmp(gate->code, evaluation->code) == 0) {
             snprintf(out->text, sizeof out->text, "gate %.64s: %.220s; %.200s", gate->id,
                      gate->text, gate->next);
             return;

@@ -244,6 +244,32 @@ static void test_commit__needs_two_copies_of_every_blob(void **state)
     assert_int_equal(shop_commit(fixture, "A").status, OK);
 }
 
+/* Two gates of which one is enough, and a third that only warns. */
+#define EITHER                                                                                     \
+    "{\"stages\":[{\"name\":\"dev\",\"repos\":\"dev/shop/*\",\"write\":\"open\"},"                 \
+    "{\"name\":\"prod\",\"repos\":\"prod/shop/*\",\"write\":\"promotion-only\",\"from\":\"dev\","  \
+    "\"gates\":[{\"id\":\"slow\",\"type\":\"soak\",\"min\":\"90d\",\"mode\":\"warn\"},"            \
+    "{\"id\":\"either\",\"type\":\"any\",\"gates\":[{\"id\":\"soak\",\"type\":\"soak\",\"min\":"   \
+    "\"1h\"},{\"id\":\"ok\",\"type\":\"approvals\",\"rules\":[{\"min\":1}]}]}]}]}"
+
+static void test_any__one_of_its_gates_is_enough(void **state)
+{
+    struct catalog_fixture *fixture = *state;
+
+    assert_int_equal(shop_pipeline(fixture, "shop", EITHER), OK);
+    (void)fixture_image(fixture, "dev/shop/web", "web-1", "1.0");
+    assert_int_equal(shop_create(fixture, "A", "prod", "dev/shop/web", "1.0").status, OK);
+    assert_string_equal(shop_commit(fixture, "A").code, "SOAK_TOO_SHORT");
+    assert_int_equal(shop_decide(fixture, "alice", "A", true).status, OK);
+    assert_int_equal(shop_commit(fixture, "A").status, OK);
+
+    (void)fixture_image(fixture, "dev/shop/web", "web-2", "2.0");
+    assert_int_equal(shop_create(fixture, "B", "prod", "dev/shop/web", "2.0").status, OK);
+    assert_string_equal(shop_commit(fixture, "B").code, "SOAK_TOO_SHORT");
+    fixture->time_ms += HOUR_MS;
+    assert_int_equal(shop_commit(fixture, "B").status, OK);
+}
+
 /* Deleting and pushing again, or moving the tag away and back, starts the soak time anew. */
 static void test_soak__is_continuous(void **state)
 {
@@ -371,6 +397,7 @@ int main(void)
         SHOP_TEST(test_commit__approvals_are_void_when_the_plan_changes),
         SHOP_TEST(test_commit__a_policy_change_voids_the_plan),
         SHOP_TEST(test_commit__needs_two_copies_of_every_blob),
+        SHOP_TEST(test_any__one_of_its_gates_is_enough),
         SHOP_TEST(test_soak__is_continuous),
         SHOP_TEST(test_bypass__each_direct_write_is_refused),
         SHOP_TEST(test_audit__each_decision_leaves_one_record),

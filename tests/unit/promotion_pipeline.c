@@ -17,15 +17,24 @@ static void test_pipeline__refuses_with_the_place(void **state)
         {"", "stages must be a list"},
         {DEV ",{\"name\":\"x\"}", "stage x: repos is missing"},
         {DEV "," PROD ",\"tags\":{}}", "unknown field \"tags\"; allowed here: name, repos"},
-        {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"signature\"}]}",
-         "unknown type \"signature\"; allowed here: approvals, soak"},
+        {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"horoscope\"}]}",
+         "unknown type \"horoscope\"; allowed here: any, approvals"},
         {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\"}]}", "min is missing"},
         {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\",\"min\":\"1 day\"}]}",
          "not a duration"},
         {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\",\"min\":24}]}", "must be text"},
         {DEV "," PROD
+             ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\",\"min\":\"1h\",\"mood\":\"x\"}]}",
+         "unknown field \"mood\"; allowed here: id, type, mode, min, basis"},
+        {DEV "," PROD
              ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\",\"min\":\"1h\",\"mode\":\"x\"}]}",
-         "unknown field \"mode\""},
+         "mode must be one of: enforce, warn, dry-run"},
+        {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"any\",\"gates\":[]}]}",
+         "gates must be a list of 2 to"},
+        {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"any\",\"gates\":["
+             "{\"id\":\"a\",\"type\":\"soak\",\"min\":\"1h\"},"
+             "{\"id\":\"b\",\"type\":\"soak\",\"min\":\"1h\",\"mode\":\"warn\"}]}]}",
+         "stage prod, gate s, gate b: a gate of an any-gate"},
         {DEV "," PROD ",\"gates\":[{\"id\":\"a\",\"type\":\"approvals\",\"rules\":[]}]}",
          "rules must be a list"},
         {DEV "," PROD ",\"gates\":[{\"id\":\"a\",\"type\":\"approvals\",\"rules\":[{\"min\":0}]}]}",
