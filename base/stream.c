@@ -3,9 +3,9 @@
  *     CONNECTING --connected--> HANDSHAKE --established--> OPEN --close, error--> CLOSING -->
  * CLOSED
  *
- * Everything that the network or the other side does wrong ends in fail_with(), which keeps the
+ * Everything that the network or the other side does wrong ends in stream_fail(), which keeps the
  * first reason and closes; the closed event comes from the loop when both handles are gone. */
-#include "base/stream.h"
+#include "base/stream_private.h"
 
 #include "base/assert.h"
 #include "base/memory.h"
@@ -17,17 +17,8 @@
 #include <sys/socket.h>
 
 #define READ_SIZE         65536
-#define STEP_SIZE_MAX     (1024u * 1024)
 #define USER_TIMEOUT_MS   10000
 #define KEEPALIVE_SECONDS 10
-
-/* Bytes that the kernel did not take at once. */
-struct queued_write {
-    uv_write_t request;
-    struct stream *stream;
-    size_t size;
-    uint8_t data[];
-};
 
 static void on_readable(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf);
 static void on_timer(uv_timer_t *timer);
@@ -36,11 +27,6 @@ static void become_open(struct stream *stream);
 static struct stream *stream_of_tcp(void *tcp)
 {
     return container_of(tcp, struct stream, tcp);
-}
-
-static bool is_over(const struct stream *stream)
-{
-    return stream->state >= STREAM_CLOSING;
 }
 
 /* --- closing --------------------------------------------------------------------------------- */
@@ -70,16 +56,16 @@ static void on_timer_closed(uv_handle_t *handle)
 
 static void close_handles(struct stream *stream)
 {
-    CHECK(!is_over(stream));
+    CHECK(!stream_is_over(stream));
     stream->state = STREAM_CLOSING;
     uv_close((uv_handle_t *)&stream->tcp, on_tcp_closed);
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
 }
 
-static void fail_with(struct stream *stream, enum error error, const char *text)
+void stream_fail(struct stream *stream, enum error error, const char *text)
 {
     PRE(error != OK);
-    if (is_over(stream)) {
+    if (stream_is_over(stream)) {
         return;
     }
     stream->error = error;
@@ -88,12 +74,12 @@ static void fail_with(struct stream *stream, enum error error, const char *text)
     close_handles(stream);
 }
 
-static void fail_with_uv(struct stream *stream, int rv, const char *what)
+void stream_fail_uv(struct stream *stream, int rv, const char *what)
 {
     struct reason why;
     enum error error = fail_errno(&why, rv, "%s", what);
 
-    fail_with(stream, error, why.text);
+    stream_fail(stream, error, why.text);
 }
 
 /* Tell the other side of a TLS connection that this is the end, if that can be said at once. */
@@ -105,7 +91,7 @@ static void say_goodbye(struct stream *stream)
         stream->queued > 0) {
         return;
     }
-    buffer_init(&out, STEP_SIZE_MAX);
+    buffer_init(&out, STREAM_STEP_MAX);
     tls_session_finish(stream->tls, &out);
     if (out.size > 0) {
         uv_buf_t buf = uv_buf_init((char *)out.data, (unsigned)out.size);
@@ -117,149 +103,9 @@ static void say_goodbye(struct stream *stream)
 
 void stream_close(struct stream *stream)
 {
-    if (!is_over(stream)) {
+    if (!stream_is_over(stream)) {
         say_goodbye(stream);
         close_handles(stream);
-    }
-}
-
-/* --- writing --------------------------------------------------------------------------------- */
-
-static void on_written(uv_write_t *request, int status)
-{
-    struct queued_write *write = container_of(request, struct queued_write, request);
-    struct stream *stream = write->stream;
-
-    CHECK(stream->queued >= write->size);
-    stream->queued -= write->size;
-    free(write);
-    if (is_over(stream)) {
-        return;
-    }
-    if (status != 0) {
-        fail_with_uv(stream, status, "cannot send");
-    } else if (stream->queued == 0 && stream->state == STREAM_OPEN) {
-        stream->events->drained(stream);
-    }
-}
-
-static void queue_write(struct stream *stream, struct bytes bytes)
-{
-    struct queued_write *write = memory_alloc(sizeof *write + bytes.size);
-    uv_buf_t buf;
-    int rv;
-
-    memcpy(write->data, bytes.data, bytes.size);
-    write->stream = stream;
-    write->size = bytes.size;
-    buf = uv_buf_init((char *)write->data, (unsigned)write->size);
-    rv = uv_write(&write->request, (uv_stream_t *)&stream->tcp, &buf, 1, on_written);
-    if (rv != 0) {
-        free(write);
-        fail_with_uv(stream, rv, "cannot send");
-        return;
-    }
-    stream->queued += write->size;
-}
-
-/* To the kernel at once as far as it takes it; what is left is queued. */
-static void write_raw(struct stream *stream, struct bytes bytes)
-{
-    if (bytes.size == 0 || is_over(stream)) {
-        return;
-    }
-    if (stream->queued == 0) {
-        uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes.data, (unsigned)bytes.size);
-        int taken = uv_try_write((uv_stream_t *)&stream->tcp, &buf, 1);
-
-        if (taken < 0 && taken != UV_EAGAIN) {
-            fail_with_uv(stream, taken, "cannot send");
-            return;
-        }
-        if (taken > 0) {
-            bytes = bytes_slice(bytes, (size_t)taken, bytes.size);
-        }
-    }
-    if (bytes.size > 0) {
-        queue_write(stream, bytes);
-    }
-}
-
-static void write_encrypted(struct stream *stream, struct bytes bytes)
-{
-    struct buffer out;
-    struct reason why;
-    enum error error;
-
-    buffer_init(&out, (size_t)2 * STREAM_QUEUE_MAX);
-    error = tls_session_encrypt(stream->tls, bytes, &out, &why);
-    if (error != OK) {
-        fail_with(stream, error, why.text);
-    } else {
-        write_raw(stream, buffer_view(&out));
-    }
-    buffer_release(&out);
-}
-
-void stream_write(struct stream *stream, struct bytes bytes)
-{
-    PRE(stream->state >= STREAM_OPEN);
-    if (is_over(stream) || stream->shutting_down || bytes.size == 0) {
-        return;
-    }
-    if (bytes.size > STREAM_QUEUE_MAX -
-                         (stream->queued < STREAM_QUEUE_MAX ? stream->queued : STREAM_QUEUE_MAX)) {
-        fail_with(stream, ERROR_TOO_LARGE,
-                  "too much waits to be sent: the other side reads too "
-                  "slowly");
-        return;
-    }
-    if (stream->tls != NULL) {
-        write_encrypted(stream, bytes);
-    } else {
-        write_raw(stream, bytes);
-    }
-}
-
-size_t stream_queued(const struct stream *stream)
-{
-    return stream->queued;
-}
-
-static void on_shutdown(uv_shutdown_t *request, int status)
-{
-    struct stream *stream = container_of(request, struct stream, shutdown);
-
-    if (status != 0 && !is_over(stream)) {
-        fail_with_uv(stream, status, "cannot end the sending side");
-    }
-}
-
-void stream_shutdown(struct stream *stream)
-{
-    struct buffer out;
-    int rv;
-
-    if (stream->state < STREAM_OPEN) {
-        stream_close(stream);
-        return;
-    }
-    if (is_over(stream) || stream->shutting_down) {
-        return;
-    }
-    if (stream->tls != NULL) {
-        buffer_init(&out, STEP_SIZE_MAX);
-        tls_session_finish(stream->tls, &out);
-        write_raw(stream, buffer_view(&out));
-        buffer_release(&out);
-    }
-    stream->shutting_down = true;
-    if (is_over(stream)) {
-        return;
-    }
-    rv = uv_shutdown(&stream->shutdown, (uv_stream_t *)&stream->tcp, on_shutdown);
-    if (rv != 0) {
-        fail_with_uv(stream, rv, "cannot end the sending side");
     }
 }
 
@@ -277,7 +123,7 @@ static void start_reading(struct stream *stream)
     int rv = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_readable);
 
     if (rv != 0 && rv != UV_EALREADY) {
-        fail_with_uv(stream, rv, "cannot read");
+        stream_fail_uv(stream, rv, "cannot read");
     }
 }
 
@@ -287,7 +133,7 @@ static void deliver(struct stream *stream)
     if (stream->state == STREAM_OPEN && !stream->paused && stream->held.size > 0) {
         struct buffer plain = stream->held;
 
-        buffer_init(&stream->held, STEP_SIZE_MAX);
+        buffer_init(&stream->held, STREAM_STEP_MAX);
         stream->events->received(stream, buffer_view(&plain));
         buffer_release(&plain);
     }
@@ -308,10 +154,10 @@ static bool is_expected(struct stream *stream)
     if (stream->expect == 0 || node == stream->expect) {
         return true;
     }
-    fail_with(stream,
-              fail(&why, ERROR_FOREIGN, "the certificate is that of node %016llx, not of %016llx",
-                   (unsigned long long)node, (unsigned long long)stream->expect),
-              why.text);
+    stream_fail(stream,
+                fail(&why, ERROR_FOREIGN, "the certificate is that of node %016llx, not of %016llx",
+                     (unsigned long long)node, (unsigned long long)stream->expect),
+                why.text);
     return false;
 }
 
@@ -323,13 +169,13 @@ static void step_tls(struct stream *stream, struct bytes in)
     struct reason why;
     enum error error;
 
-    buffer_init(&out, STEP_SIZE_MAX);
+    buffer_init(&out, STREAM_STEP_MAX);
     error =
         tls_session_step(stream->tls, in, &out, &stream->held, &established, &stream->ended, &why);
-    write_raw(stream, buffer_view(&out));
+    stream_write_raw(stream, buffer_view(&out));
     buffer_release(&out);
     if (error != OK) {
-        fail_with(stream, error, why.text);
+        stream_fail(stream, error, why.text);
         return;
     }
     if (established && stream->state == STREAM_HANDSHAKE && is_expected(stream)) {
@@ -353,10 +199,10 @@ static void take_end(struct stream *stream)
         return;
     }
     if (stream->tls != NULL) {
-        fail_with(stream, ERROR_PEER,
-                  stream->state == STREAM_HANDSHAKE
-                      ? "the other side hung up during the TLS handshake"
-                      : "the connection was cut: it ended without a TLS goodbye");
+        stream_fail(stream, ERROR_PEER,
+                    stream->state == STREAM_HANDSHAKE
+                        ? "the other side hung up during the TLS handshake"
+                        : "the connection was cut: it ended without a TLS goodbye");
         return;
     }
     stream->ended = true;
@@ -367,7 +213,7 @@ static void on_readable(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
 {
     struct stream *stream = stream_of_tcp(tcp);
 
-    if (is_over(stream)) {
+    if (stream_is_over(stream)) {
         n = 0;
     }
     if (n > 0) {
@@ -375,7 +221,7 @@ static void on_readable(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
     } else if (n == UV_EOF) {
         take_end(stream);
     } else if (n < 0) {
-        fail_with_uv(stream, (int)n, "cannot read");
+        stream_fail_uv(stream, (int)n, "cannot read");
     }
     free(buf->base);
 }
@@ -424,11 +270,11 @@ static void on_timer(uv_timer_t *timer)
     if (stream->state == STREAM_HANDSHAKE && stream->tls == NULL) {
         become_open(stream);
     } else if (stream->state == STREAM_CONNECTING || stream->state == STREAM_HANDSHAKE) {
-        fail_with(stream,
-                  fail(&why, ERROR_TIMEOUT, "no %s within %llu ms",
-                       stream->state == STREAM_CONNECTING ? "connection" : "TLS handshake",
-                       (unsigned long long)stream->limit_ms),
-                  why.text);
+        stream_fail(stream,
+                    fail(&why, ERROR_TIMEOUT, "no %s within %llu ms",
+                         stream->state == STREAM_CONNECTING ? "connection" : "TLS handshake",
+                         (unsigned long long)stream->limit_ms),
+                    why.text);
     } else {
         deliver(stream);
     }
@@ -447,7 +293,7 @@ static void stream_init(struct stream *stream, uv_loop_t *loop, struct tls_conte
     stream->data = data;
     stream->events = events;
     stream->connected_by_us = connected_by_us;
-    buffer_init(&stream->held, STEP_SIZE_MAX);
+    buffer_init(&stream->held, STREAM_STEP_MAX);
     if (tls != NULL) {
         stream->tls = tls_session_open(tls, !connected_by_us);
     }
@@ -465,7 +311,7 @@ static void begin_handshake(struct stream *stream)
     stream->state = STREAM_HANDSHAKE;
     if (stream->tls != NULL) {
         start_reading(stream);
-        if (stream->connected_by_us && !is_over(stream)) {
+        if (stream->connected_by_us && !stream_is_over(stream)) {
             step_tls(stream, BYTES_NONE);
         }
     } else {
@@ -505,7 +351,7 @@ enum error stream_accept(struct stream *stream, uv_loop_t *loop, uv_stream_t *li
     (void)uv_timer_start(&stream->timer, on_timer, handshake_ms, 0);
     rv = uv_accept(listener, (uv_stream_t *)&stream->tcp);
     if (rv != 0) {
-        fail_with_uv(stream, rv, "cannot accept a connection");
+        stream_fail_uv(stream, rv, "cannot accept a connection");
         return OK;
     }
     remember_peer(stream);
@@ -530,11 +376,11 @@ static void on_connected(uv_connect_t *request, int status)
 {
     struct stream *stream = container_of(request, struct stream, connect);
 
-    if (is_over(stream)) {
+    if (stream_is_over(stream)) {
         return;
     }
     if (status != 0) {
-        fail_with_uv(stream, status, "cannot connect");
+        stream_fail_uv(stream, status, "cannot connect");
         return;
     }
     set_patience(stream);
@@ -561,7 +407,7 @@ enum error stream_connect(struct stream *stream, uv_loop_t *loop, const char *ad
     rv = uv_tcp_connect(&stream->connect, &stream->tcp, (const struct sockaddr *)&parsed,
                         on_connected);
     if (rv != 0) {
-        fail_with_uv(stream, rv, "cannot connect");
+        stream_fail_uv(stream, rv, "cannot connect");
     }
     return OK;
 }

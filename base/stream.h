@@ -80,6 +80,13 @@ enum error stream_connect(struct stream *stream, uv_loop_t *loop, const char *ad
 /* Queue a copy of bytes, from ready on; ignored after stream_shutdown() and stream_close(). Past
  * STREAM_QUEUE_MAX the stream is closed with ERROR_TOO_LARGE. */
 void stream_write(struct stream *stream, struct bytes bytes);
+/* Send bytes of a file, up to size, as far as the kernel takes them now; *taken of them are on
+ * their way and need not be sent again. Plain connections copy nothing. When *taken < size, wait
+ * for drained and go on; nothing is taken while something is queued. It reads from the file: what
+ * is not in the page cache (base/page_cache.h) holds up the whole loop. ERROR_IO, ERROR_CORRUPT
+ * (the file is too short): the file's fault, the stream is as it was. */
+enum error stream_send_file(struct stream *stream, int fd, uint64_t offset, size_t size,
+                            size_t *taken, struct reason *why) MUST_USE;
 /* Bytes that the kernel has not taken yet. */
 size_t stream_queued(const struct stream *stream);
 /* Stop and go on reading; a paused stream gives no received and no ended. */

@@ -109,7 +109,8 @@ static void open_work_cb(uv_work_t *work, int result)
             close(open->fd);
         } else {
             blob_serve_begin(serve);
-            exchange_send_file(serve->exchange, open->fd, serve->range.first, serve->range.length);
+            exchange_send_file(serve->exchange, open->fd, serve->range.first, serve->range.length,
+                               NULL);
         }
         blob_serve_over(serve);
     } else if (open->status == OK && open->size == serve->record.size) {

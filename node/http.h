@@ -134,9 +134,30 @@ size_t exchange_queued(const struct exchange *exchange);
  * never inside this call. */
 void exchange_on_drained(struct exchange *exchange, void (*cb)(struct exchange *exchange));
 void exchange_end(struct exchange *exchange);
-/* After start: the rest of the body from a file; the descriptor is taken. Ends the exchange. On a
- * read error the connection is cut before the last byte. */
-void exchange_send_file(struct exchange *exchange, int fd, uint64_t offset, uint64_t length);
+
+/* A check of a file's bytes before they leave (I-5).
+ *
+ * run() is called in libuv's pool, for ranges that begin and end at multiples of chunk_size (a
+ * power of two, at least 4 KiB), about 1 MiB each; the last one may reach past the end of the file
+ * and past what is asked for: clamp it to the file. No byte of a range leaves before run() said OK
+ * for all of it, and it is called again when the range left the page cache meanwhile. It has to
+ * read the range (which also brings it into the page cache). Calls for one file do not overlap, and
+ * one is at most one range ahead of what the client takes. Anything but OK cuts the connection
+ * there, before the last byte of the answer, with why in the log. release() is called once, on the
+ * worker's loop, when no call will follow, whether the file was sent, cut, or the client is gone;
+ * run() may leave in data what it found, for release() to act on. */
+struct file_check {
+    void *data;
+    size_t chunk_size;
+    enum error (*run)(void *data, int fd, uint64_t offset, uint64_t length, struct reason *why);
+    void (*release)(void *data);
+};
+
+/* After start: the rest of the body from a file; the descriptor is taken. check: NULL for none.
+ * Ends the exchange. What is not in the page cache is read in the pool. On a read error, and on a
+ * failed check, the connection is cut before the last byte. */
+void exchange_send_file(struct exchange *exchange, int fd, uint64_t offset, uint64_t length,
+                        const struct file_check *check);
 /* After start, when it cannot be completed: cut the connection. */
 void exchange_abort(struct exchange *exchange);
 

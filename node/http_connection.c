@@ -24,6 +24,15 @@ void connection_write(struct connection *connection, struct bytes bytes)
     stream_write(&connection->stream, bytes);
 }
 
+enum error connection_send_file(struct connection *connection, int fd, uint64_t offset, size_t size,
+                                size_t *taken, struct reason *why)
+{
+    enum error rv = stream_send_file(&connection->stream, fd, offset, size, taken, why);
+
+    connection->written += *taken;
+    return rv;
+}
+
 static void set_closed(struct connection *c)
 {
     if (c->state != CONNECTION_CLOSED) {

@@ -120,6 +120,9 @@ void connection_advance(struct connection *connection);
 /* Have connection_advance() called soon (or at once by the one that is under way). */
 void connection_kick(struct connection *connection);
 void connection_write(struct connection *connection, struct bytes bytes);
+/* stream_send_file(). */
+enum error connection_send_file(struct connection *connection, int fd, uint64_t offset, size_t size,
+                                size_t *taken, struct reason *why) MUST_USE;
 /* Send what is queued and our FIN, drop what still comes. */
 void connection_linger(struct connection *connection);
 void connection_close(struct connection *connection);
