@@ -33,6 +33,7 @@ extern const struct cli_command cli_serve_commands[];
 extern const struct cli_command cli_cluster_commands[];
 extern const struct cli_command cli_cluster_init_commands[];
 extern const struct cli_command cli_cluster_join_commands[];
+extern const struct cli_command cli_leader_commands[];
 extern const struct cli_command cli_user_commands[];
 extern const struct cli_command cli_promotion_commands[];
 

@@ -13,6 +13,7 @@
 #include "node/routes_admin.h"
 #include "node/routes_blobs.h"
 #include "node/routes_internal.h"
+#include "node/routes_leader.h"
 #include "node/routes_manifests.h"
 #include "node/routes_promotion.h"
 #include "node/routes_status.h"
@@ -23,15 +24,14 @@
 /* The worker threads and what runs on the first of them. */
 
 static const struct route *const client_routes[] = {
-    routes_status, routes_manifests,   routes_blobs, routes_promotion,
-    routes_users,  routes_join_tokens, NULL,
+    routes_status, routes_manifests,   routes_blobs,  routes_promotion,
+    routes_users,  routes_join_tokens, routes_leader, NULL,
 };
 
 /* Peers may forward any client's request, so theirs is a superset. */
 static const struct route *const internal_routes[] = {
-    routes_internal,  routes_join,        routes_status,
-    routes_manifests, routes_blobs,       routes_promotion,
-    routes_users,     routes_join_tokens, NULL,
+    routes_internal,  routes_join,  routes_status,      routes_manifests, routes_blobs,
+    routes_promotion, routes_users, routes_join_tokens, routes_leader,    NULL,
 };
 
 /* --- opening ---------------------------------------------------------------------------------- */

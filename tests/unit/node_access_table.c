@@ -5,6 +5,7 @@
 #include "node/routes_admin.h"
 #include "node/routes_blobs.h"
 #include "node/routes_internal.h"
+#include "node/routes_leader.h"
 #include "node/routes_manifests.h"
 #include "node/routes_promotion.h"
 #include "node/routes_status.h"
@@ -53,6 +54,7 @@ static const struct expected {
     {GET | PUT | DELETE, "/api/v1/users/{user}", ACCESS_ADMIN},
     {PUT, "/api/v1/users/{user}/password", ACCESS_LOGIN},
     {POST, "/api/v1/join-tokens", ACCESS_ADMIN},
+    {POST, "/api/v1/cluster/leader", ACCESS_ADMIN},
     /* Nodes. */
     {GET, "/internal/v1/applied/{index}", ACCESS_PEER},
     {GET | PUT, "/internal/v1/blobs/{digest}", ACCESS_PEER},
@@ -62,9 +64,8 @@ static const struct expected {
 };
 
 static const struct route *const tables[] = {
-    routes_status,    routes_manifests, routes_blobs,
-    routes_promotion, routes_users,     routes_join_tokens,
-    routes_internal,  routes_join,      NULL,
+    routes_status,      routes_manifests, routes_blobs, routes_promotion, routes_users,
+    routes_join_tokens, routes_internal,  routes_join,  routes_leader,    NULL,
 };
 
 /* With HEAD where there is GET, as the router does it. */
