@@ -38,9 +38,13 @@ struct gate_kind {
     void (*decide)(const struct gate_question *question, struct gate_outcome *out);
 };
 
+extern const struct gate_kind gate_kind_age;
+extern const struct gate_kind gate_kind_annotations;
 extern const struct gate_kind gate_kind_any;
 extern const struct gate_kind gate_kind_approvals;
+extern const struct gate_kind gate_kind_size;
 extern const struct gate_kind gate_kind_soak;
+extern const struct gate_kind gate_kind_version;
 
 /* Set the outcome to a refusal or a wait; text and next are for the caller to write. */
 void gate_refuse(struct gate_outcome *out, enum gate_result result, const char *code);

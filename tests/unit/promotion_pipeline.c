@@ -18,7 +18,7 @@ static void test_pipeline__refuses_with_the_place(void **state)
         {DEV ",{\"name\":\"x\"}", "stage x: repos is missing"},
         {DEV "," PROD ",\"tags\":{}}", "unknown field \"tags\"; allowed here: name, repos"},
         {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"horoscope\"}]}",
-         "unknown type \"horoscope\"; allowed here: any, approvals"},
+         "unknown type \"horoscope\"; allowed here: age, annotations, any"},
         {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\"}]}", "min is missing"},
         {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\",\"min\":\"1 day\"}]}",
          "not a duration"},
