@@ -1,6 +1,7 @@
 #include "base/durable.h"
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/random.h"
 
 #include <errno.h>
@@ -60,9 +61,11 @@ enum error durable_sync_directory(const char *path, struct reason *why)
     if (fd < 0) {
         return fail_errno(why, errno, "open directory %s", path);
     }
-    if (fsync(fd) != 0) {
+    FAILPOINT("directory.before_sync");
+    if (FAILPOINT_FAILS("directory.sync") || fsync(fd) != 0) {
         rv = fail_errno(why, errno, "sync directory %s", path);
     }
+    FAILPOINT("directory.after_sync");
     close(fd);
     return rv;
 }
@@ -77,7 +80,8 @@ static enum error write_synced(const char *path, mode_t mode, struct bytes conte
         return fail_errno(why, errno, "create %s", path);
     }
     rv = durable_write_at(fd, content, 0, why);
-    if (rv == OK && fdatasync(fd) != 0) {
+    FAILPOINT("durable.before_sync");
+    if (rv == OK && (FAILPOINT_FAILS("durable.sync") || fdatasync(fd) != 0)) {
         rv = fail_errno(why, errno, "sync %s", path);
     }
     if (close(fd) != 0 && rv == OK) {
@@ -98,13 +102,15 @@ enum error durable_write(const char *directory, const char *name, mode_t mode, s
         return fail(why, ERROR_INVALID, "path %s/%s is too long", directory, name);
     }
     rv = write_synced(temporary, mode, content, why);
-    if (rv == OK && rename(temporary, path) != 0) {
+    FAILPOINT("durable.before_rename");
+    if (rv == OK && (FAILPOINT_FAILS("durable.rename") || rename(temporary, path) != 0)) {
         rv = fail_errno(why, errno, "rename %s to %s", temporary, path);
     }
     if (rv != OK) {
         unlink(temporary);
         return rv;
     }
+    FAILPOINT("durable.after_rename");
     return durable_sync_directory(directory, why);
 }
 
@@ -177,6 +183,7 @@ enum error durable_make_directory(const char *path, struct reason *why)
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
         return fail_errno(why, errno, "make directory %s", path);
     }
+    FAILPOINT("directory.after_make");
     return durable_sync_directory(parent, why);
 }
 

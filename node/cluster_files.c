@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/pack.h"
@@ -284,6 +285,7 @@ static enum error write_tls(const struct cluster_files *files, struct reason *wh
     join_path(files, "tls", path);
     error = durable_make_directory(path, why);
     if (error == OK) {
+        FAILPOINT("identity.before_key");
         error = durable_write(path, "node.key", 0600, buffer_view(&files->key), why);
     }
     if (error == OK) {
@@ -354,7 +356,9 @@ enum error cluster_files_create(struct cluster_files *files, struct bytes bootst
         clock_format(clock_wall_ms(), files->identity.created);
         buffer_init(&text, FILE_MAX);
         write_identity(&files->identity, &text);
+        FAILPOINT("identity.before_write");
         error = durable_write(files->directory, IDENTITY_FILE, 0644, buffer_view(&text), why);
+        FAILPOINT("identity.after_write");
         buffer_release(&text);
     }
     return error;
@@ -409,6 +413,7 @@ enum error cluster_files_bootstrap_done(const struct cluster_files *files, struc
     char path[512];
 
     join_path(files, BOOTSTRAP_FILE, path);
+    FAILPOINT("bootstrap.before_done");
     if (unlink(path) != 0) {
         return errno == ENOENT ? OK : fail_errno(why, errno, "remove %s", path);
     }

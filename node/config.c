@@ -60,6 +60,8 @@ static const struct key keys[] = {
     {"election_timeout_ms", KEY_UINT, FIELD(election_timeout_ms), 50, 60000},
     {"heartbeat_ms", KEY_UINT, FIELD(heartbeat_ms), 5, 10000},
     {"snapshot_threshold", KEY_UINT, FIELD(snapshot_threshold), 16, 10000000},
+    {"snapshot_trailing", KEY_UINT, FIELD(snapshot_trailing), 16, 10000000},
+    {"log_segment_size", KEY_SIZE, FIELD(log_segment_size), 1048576, 1073741824},
     {"log_level", KEY_LEVEL, FIELD(log_level), 0, 0},
     {"free_space_mark", KEY_SIZE, FIELD(free_space_mark), 0, UINT64_MAX},
 };

@@ -32,6 +32,8 @@ struct config {
     unsigned election_timeout_ms; /* 0: the default of raft/consensus.h; as the two below. */
     unsigned heartbeat_ms;
     unsigned snapshot_threshold;
+    unsigned snapshot_trailing; /* Entries kept behind a snapshot; 0: as many as by default. */
+    uint64_t log_segment_size;  /* 0: as by default. */
     enum log_level log_level;
     uint64_t free_space_mark; /* Bytes; below it uploads are refused. Default 1 GiB. */
     bool may_init; /* An empty data directory becomes a cluster of one (never from a file: a disk

@@ -1,6 +1,7 @@
 #include "node/control.h"
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "node/worker.h"
@@ -224,6 +225,7 @@ static void propose_run(struct task *task)
         propose_post_back(request, ERROR_UNAVAILABLE);
         return;
     }
+    FAILPOINT("control.before_propose");
     consensus_propose(control->consensus, &request->proposal, buffer_view(&request->bytes),
                       CONTROL_WRITE_TIMEOUT_MS, propose_applied_cb);
 }

@@ -8,6 +8,7 @@
 #include "node/copies.h"
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "node/copy_send.h"
@@ -218,6 +219,7 @@ static void copies_report(struct copies *job)
                  job->n_holders, job->needed, last);
         }
     }
+    FAILPOINT("copies.before_report");
     job->is_reported = true;
     job->wanted = 0;
     job->cb(job->data, status, job->holders, job->n_holders, &why);

@@ -1,4 +1,5 @@
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "node/applied_wait.h"
@@ -63,7 +64,9 @@ static void applied_cb(void *data)
 {
     struct exchange *exchange = data;
 
+    FAILPOINT("delete.before_answer");
     exchange_answer(exchange, 202, NULL, BYTES_NONE);
+    FAILPOINT("delete.after_answer");
     exchange_release(exchange);
 }
 

@@ -1,4 +1,5 @@
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "node/control.h"
 #include "node/manifest.h"
@@ -83,7 +84,9 @@ static void proposed_cb(struct control_propose *request, enum error status,
     } else if (result->error != OK) {
         answer_refused_write(exchange, result);
     } else {
+        FAILPOINT("manifest.before_answer");
         answer_created(push, result->index);
+        FAILPOINT("manifest.after_answer");
     }
     exchange_release(exchange);
 }
@@ -126,6 +129,7 @@ static void propose(struct push *push)
         return;
     }
     push->propose.data = push;
+    FAILPOINT("manifest.before_propose");
     control_propose(exchange_worker(exchange), &push->propose, proposed_cb);
 }
 

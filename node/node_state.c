@@ -191,6 +191,8 @@ static enum error open_log(struct node *node, struct reason *why)
         .election_timeout_ms = node->config->election_timeout_ms,
         .heartbeat_ms = node->config->heartbeat_ms,
         .snapshot_threshold = node->config->snapshot_threshold,
+        .snapshot_trailing = node->config->snapshot_trailing,
+        .segment_size = node->config->log_segment_size,
         .changed = log_changed,
         .data = node,
     };

@@ -1,6 +1,7 @@
 #include "node/promoter.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "node/control.h"
@@ -71,6 +72,7 @@ static void propose_next(struct promoter *promoter)
     buffer_init(&promoter->propose.bytes, COMMAND_SIZE_MAX);
     command_promotion_commit(&promoter->propose.bytes, &id, BYTES_LITERAL("caisson"),
                              bytes_of_string(promoter->ids[promoter->next++]));
+    FAILPOINT("promoter.before_propose");
     control_propose(promoter->worker, &promoter->propose, proposed_cb);
 }
 

@@ -3,6 +3,7 @@
 #include "node/routes_internal.h"
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "node/blob_serve.h"
 #include "node/control.h"
@@ -87,7 +88,9 @@ static void commit_cb(struct upload *upload, void *data, enum error status,
     if (status != OK) {
         upload_request_fail(request, status, why);
     } else {
+        FAILPOINT("copy.before_answer");
         upload_request_answer(request, 201);
+        FAILPOINT("copy.after_answer");
     }
 }
 

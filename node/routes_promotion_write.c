@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "node/control.h"
@@ -135,7 +136,9 @@ static void flow_answer(struct flow *flow, const struct promotion *promotion,
         view_summary(promotion, evaluation, &summary);
         exchange_fail_as(flow->exchange, status, code, document, "%s", summary.text);
     } else {
+        FAILPOINT("promotion.before_answer");
         exchange_answer_json(flow->exchange, status, document);
+        FAILPOINT("promotion.after_answer");
     }
     flow_end(flow);
 }

@@ -4,6 +4,7 @@
  * elsewhere (node/copies.h), the entry in the log, 201. A repeated one of a finished session gets
  * its 201 again. */
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "node/copies.h"
 #include "node/peers.h"
@@ -165,8 +166,10 @@ static void commit_cb(struct control_propose *propose, enum error status,
         return;
     }
     request->session->state = SESSION_FINISHED;
+    FAILPOINT("blob.before_answer");
     set_blob_location(request->exchange, &request->digest);
     upload_request_answer(request, 201);
+    FAILPOINT("blob.after_answer");
 }
 
 static void finish_propose(struct upload_request *request)
@@ -179,6 +182,7 @@ static void finish_propose(struct upload_request *request)
     command_blob_commit(&request->propose.bytes, &id, exchange_actor(request->exchange),
                         exchange_parameter(request->exchange, "name"), &session->digest,
                         session->size, session->holders, session->n_holders);
+    FAILPOINT("blob.before_propose");
     control_propose(request->worker, &request->propose, commit_cb);
 }
 

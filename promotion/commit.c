@@ -1,3 +1,4 @@
+#include "base/failpoint.h"
 #include "promotion/apply.h"
 #include "promotion/attachment.h"
 #include "promotion/audit.h"
@@ -57,7 +58,9 @@ static void commit(const struct command_context *context, struct promotion *prom
     promotion->commit_index = context->index;
     promotion->committed_ms = promotion->updated_ms = context->time_ms;
     promotion->committer = context->actor;
+    FAILPOINT("promotion.before_save");
     promotion_save(context->txn, promotion);
+    FAILPOINT("promotion.after_save");
     details = apply_plan_details(promotion);
     json_object_set_new(details, "revision", json_integer((json_int_t)promotion->stage_revision));
     audit_append(context, "promotion.committed", promotion->pipeline, promotion->id, details);

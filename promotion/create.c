@@ -1,3 +1,4 @@
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "promotion/apply.h"
 #include "promotion/audit.h"
@@ -169,6 +170,7 @@ static void create(const struct command_context *context, const struct promotion
     promotion->requester = context->actor;
     promotion->created_ms = promotion->updated_ms = context->time_ms;
     promotion->plans = 1;
+    FAILPOINT("promotion.before_create");
     promotion_save(context->txn, promotion);
     if (promotion->key.size > 0) {
         promotion_key_save(context->txn, context->actor, promotion->key, promotion->id,
@@ -176,6 +178,7 @@ static void create(const struct command_context *context, const struct promotion
     }
     audit_append(context, "promotion.requested", promotion->pipeline, promotion->id,
                  apply_plan_details(promotion));
+    FAILPOINT("promotion.after_create");
     apply_answer(outcome, promotion->id, OK, "", "", false);
 }
 

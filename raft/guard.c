@@ -7,6 +7,7 @@
 #include "raft/guard.h"
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "raft/guard_io.h"
 
@@ -83,6 +84,7 @@ static void barrier_cb(struct raft_barrier *request, int status)
 {
     struct guard_barrier *barrier = container_of(request, struct guard_barrier, request);
 
+    FAILPOINT("barrier.committed");
     if (status == 0) {
         barrier->guard->ready_term = barrier->term;
     }
@@ -117,6 +119,7 @@ static void propose_barrier(struct guard *guard)
         free(barrier);
         return;
     }
+    FAILPOINT("barrier.after_append");
     guard->counters.barriers++;
 }
 
@@ -322,10 +325,12 @@ void guard_append_cb(struct raft_io_append *request, int status)
         fail_stop("log write failed: %s", raft_strerror(status));
     }
     list_remove(&append->link);
+    FAILPOINT("append.before_done");
     if (append->is_follower) {
         answer_for(guard, append->term, append->checked);
     }
     append->cb(append->outer, status);
+    FAILPOINT("append.after_done");
     free(append);
     after_event(guard);
 }

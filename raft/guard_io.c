@@ -3,6 +3,7 @@
 #include "raft/guard_io.h"
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 
 #include <string.h>
@@ -126,6 +127,9 @@ static int guard_send(struct raft_io *io, struct raft_io_send *request,
     if (refuse(guard, message, &copy)) {
         guard_lose(guard, request, cb, RAFT_CANCELED);
         return 0;
+    }
+    if (message->type == RAFT_IO_APPEND_ENTRIES_RESULT) {
+        FAILPOINT("acknowledge.before_send");
     }
     rv = guard->inner->send(guard->inner, request, &copy, cb);
     if (rv != 0) {

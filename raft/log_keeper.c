@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "raft/log_load.h"
 
@@ -31,7 +32,9 @@ static void remove_segments(const char *directory, uint64_t first, uint64_t end)
     struct reason why;
 
     for (uint64_t number = first; number < end; number++) {
+        FAILPOINT("segment.before_remove");
         remove_file(directory, "segment", number);
+        FAILPOINT("segment.after_remove");
         if (durable_sync_directory(directory, &why) != OK) {
             fail_stop("%s", why.text);
         }

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/random.h"
 
@@ -115,15 +116,18 @@ static void commit(struct log_thread *log)
         return;
     }
     batch_close(&log->batch, &log->position);
+    FAILPOINT("log.before_write");
     if (batch_write(&log->batch, log->fd, &log->segment, &why) != OK) {
         fail_stop("segment %llu of the log: %s", (unsigned long long)log->segment.number, why.text);
     }
+    FAILPOINT("log.before_sync");
     began = clock_monotonic_ns();
-    if (fdatasync(log->fd) != 0) {
+    if (FAILPOINT_FAILS("log.sync") || fdatasync(log->fd) != 0) {
         fail_stop("sync of segment %llu of the log failed: %s",
                   (unsigned long long)log->segment.number, strerror(errno));
     }
     took = clock_monotonic_ns() - began;
+    FAILPOINT("log.after_sync");
     uv_mutex_lock(&log->lock);
     sync_times_add(&log->times, took);
     LIST_FOR_EACH (item, &log->written) {
@@ -186,7 +190,9 @@ static void roll(struct log_thread *log)
     if (segment_activate(log->directory, fd, &next, &why) != OK) {
         fail_stop("the log's next segment: %s", why.text);
     }
+    FAILPOINT("log.before_seal");
     commit(log);
+    FAILPOINT("log.after_seal");
     CHECK(log->position.chain == next.start.chain);
     switch_segment(log, fd, &next);
 }
@@ -257,11 +263,13 @@ static void process(struct log_thread *log, struct log_request *request)
         break;
     case LOG_TRUNCATE:
         CHECK(request->index <= log->position.next_index);
+        FAILPOINT("log.before_truncate");
         add_record(log, RECORD_TRUNCATE, request->index, 0, BYTES_NONE);
         segment_list_truncate(&log->segments, request->index);
         log->position.next_index = request->index;
         break;
     case LOG_RESTART:
+        FAILPOINT("log.before_restart");
         add_record(log, RECORD_RESTART, request->index, 0, BYTES_NONE);
         segment_list_truncate(&log->segments, 0);
         log->position.next_index = request->index;

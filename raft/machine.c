@@ -3,6 +3,7 @@
 #include "raft/machine.h"
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "raft/core.h"
 #include "raft/io_snapshot.h"
@@ -49,7 +50,9 @@ static int apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **res
     }
     consensus->n_results = envelope.n;
     consensus->n_commands += envelope.n;
+    FAILPOINT("apply.before_entry");
     machine->apply(machine->data, &entry, consensus->results);
+    FAILPOINT("apply.after_entry");
     return 0;
 }
 
@@ -75,6 +78,7 @@ static int snapshot(struct raft_fsm *fsm, struct raft_buffer **bufs, unsigned *n
         machine->snapshot_close(view);
         return RAFT_BUSY;
     }
+    FAILPOINT("snapshot.begin");
     consensus->view = view;
     consensus->wants_snapshot = false;
     raft_set_snapshot_threshold(&consensus->raft, consensus->snapshot_threshold);
@@ -93,6 +97,7 @@ static int snapshot_finalize(struct raft_fsm *fsm, struct raft_buffer **bufs, un
 {
     struct consensus *consensus = fsm->data;
 
+    FAILPOINT("snapshot.end");
     consensus->machine.snapshot_close(consensus->view);
     consensus->view = NULL;
     if (*bufs != NULL) {
@@ -123,9 +128,11 @@ static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
         if (storage_snapshot_open(consensus->io.storage, index, term, &file, &why) != OK) {
             fail_stop("snapshot %llu cannot be opened: %s", (unsigned long long)index, why.text);
         }
+        FAILPOINT("restore.before");
         if (machine->restore(machine->data, index, snapshot_reader_read, file, &why) != OK) {
             fail_stop("snapshot %llu cannot be restored: %s", (unsigned long long)index, why.text);
         }
+        FAILPOINT("restore.after");
         snapshot_reader_close(file);
         consensus->n_commands += COMMANDS_REMEMBERED;
     }

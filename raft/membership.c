@@ -3,6 +3,7 @@
 #include "raft/membership.h"
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "raft/core.h"
@@ -319,6 +320,7 @@ enum error membership_transfer(struct consensus *consensus, uint64_t id, struct 
         return fail(why, ERROR_UNAVAILABLE, "leadership cannot be handed over: %s",
                     raft_strerror(rv));
     }
+    FAILPOINT("transfer.after_start");
     membership->is_transferring = true;
     LOG_INFO("handing leadership over");
     return OK;

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -127,9 +128,11 @@ static void call_back_done(struct consensus *consensus)
 
         list_remove(&proposal->link);
         memset(&proposal->command, 0, sizeof proposal->command);
+        FAILPOINT("propose.before_result");
         /* The callback may free the proposal. */
         proposal->cb(proposal, (enum error)proposal->attempts, proposal->number,
                      buffer_view(&result));
+        FAILPOINT("propose.after_result");
         buffer_release(&result);
     }
 }
@@ -232,12 +235,14 @@ static bool append_one(struct consensus *consensus)
     }
     memcpy(buf.base, bytes.data, bytes.size);
     buffer_release(&bytes);
+    FAILPOINT("propose.before_append");
     if (raft_apply(&consensus->raft, &batch->request, &buf, 1, batch_cb) != 0) {
         raft_free(buf.base);
         requeue(consensus, batch);
         batch_free(batch);
         return false;
     }
+    FAILPOINT("propose.after_append");
     return true;
 }
 
@@ -271,9 +276,11 @@ static bool forward(struct consensus *consensus, struct proposal *proposal, uint
         .bytes = buffer_view(&proposal->command),
     };
 
+    FAILPOINT("propose.before_forward");
     if (!core_send(consensus, leader, FRAME_PROPOSE, &message)) {
         return false;
     }
+    FAILPOINT("propose.after_forward");
     proposal->state = PROPOSAL_FORWARDED;
     proposal->sent_ms = now;
     attempt(consensus, proposal);
@@ -317,7 +324,9 @@ static void relayed_cb(struct proposal *proposal, enum error status, uint64_t in
     struct relayed *relayed = container_of(proposal, struct relayed, proposal);
     struct proposals *proposals = &relayed->consensus->proposals;
 
+    FAILPOINT("propose.before_relayed_answer");
     answer(relayed->consensus, relayed->from, relayed->number, status, index, result);
+    FAILPOINT("propose.after_relayed_answer");
     proposals->n_relayed--;
     proposals->relayed_bytes -= relayed->size;
     free(relayed);

@@ -3,6 +3,7 @@
 #include "raft/read_index.h"
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/random.h"
 #include "raft/core.h"
 
@@ -94,6 +95,7 @@ static void try_to_end_round(struct consensus *consensus)
     if (votes <= core_voters(consensus) / 2) {
         return;
     }
+    FAILPOINT("read.after_round");
     reads->has_round = false;
     settle_all(reads, &reads->round, reads->round_index);
     answer_round(consensus, OK, reads->round_index);
@@ -131,6 +133,7 @@ static void start_round(struct consensus *consensus)
     memcpy(reads->round_askers, reads->askers, sizeof reads->askers);
     reads->n_round_askers = reads->n_askers;
     reads->n_askers = 0;
+    FAILPOINT("read.before_round");
     send_confirms(consensus);
     try_to_end_round(consensus);
 }

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "raft/little_endian.h"
@@ -160,6 +161,7 @@ enum error segment_image_write_back(const struct segment_image *image, int fd,
         rv = rv != OK ? rv : durable_write_at(fd, bytes_of(head, sizeof head), slot, why);
         rv = rv != OK ? rv : durable_write_at(fd, batch, slot + sizeof head, why);
     }
+    FAILPOINT("mend.before_sync");
     if (rv == OK && fdatasync(fd) != 0) {
         rv = fail_errno(why, errno, "sync %s", image->path);
     }

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -44,7 +45,7 @@ static enum error fill(int fd, uint64_t size, const char *path, struct reason *w
         } else if (written != (ssize_t)n) {
             rv = fail(why, ERROR_FULL, "no space for the %llu bytes of %s: make room",
                       (unsigned long long)size, path);
-        } else if (fdatasync(fd) != 0) {
+        } else if (FAILPOINT_FAILS("segment.prepare_sync") || fdatasync(fd) != 0) {
             rv = fail_errno(why, errno, "sync %s", path);
         }
     }
@@ -70,7 +71,9 @@ enum error segment_prepare(const char *directory, uint64_t number, uint64_t file
 
         return fail(why, kind, "create %s: error %d", path, errno);
     }
+    FAILPOINT("segment.before_prepare");
     rv = fill(*fd, file_size, path, why);
+    FAILPOINT("segment.after_prepare");
     if (rv != OK) {
         close(*fd);
         *fd = -1;
@@ -97,11 +100,14 @@ enum error segment_activate(const char *directory, int fd, const struct segment_
     if (rv != OK) {
         return rv;
     }
-    if (fdatasync(fd) != 0) {
+    FAILPOINT("segment.before_header_sync");
+    if (FAILPOINT_FAILS("segment.header_sync") || fdatasync(fd) != 0) {
         return fail_errno(why, errno, "sync %s", from);
     }
+    FAILPOINT("segment.before_rename");
     if (rename(from, to) != 0) {
         return fail_errno(why, errno, "rename %s to %s", from, to);
     }
+    FAILPOINT("segment.after_rename");
     return durable_sync_directory(directory, why);
 }

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "raft/little_endian.h"
 #include "raft/snapshot_format.h"
 #include "raft/vote_file.h"
@@ -194,9 +195,11 @@ enum error snapshot_writer_finish(struct snapshot_writer *writer, uint64_t *cont
     put_u64(trailer + 8, writer->content_size);
     put_u32(trailer + 4, crc32c_extend(writer->crc, bytes_of(trailer + 8, 8)));
     emit(writer, bytes_of(trailer, sizeof trailer));
-    if (writer->error == OK && fdatasync(writer->fd) != 0) {
+    FAILPOINT("snapshot.before_sync");
+    if (writer->error == OK && (FAILPOINT_FAILS("snapshot.sync") || fdatasync(writer->fd) != 0)) {
         writer->error = fail_errno(&writer->why, errno, "sync snapshot");
     }
+    FAILPOINT("snapshot.after_sync");
     if (close(writer->fd) != 0 && writer->error == OK) {
         writer->error = fail_errno(&writer->why, errno, "close snapshot");
     }

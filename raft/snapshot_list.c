@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 
 #include <dirent.h>
@@ -113,10 +114,12 @@ enum error snapshot_list_prune(const char *directory, size_t keep, uint64_t *pre
             *previous = names.items[i].index;
             continue;
         }
+        FAILPOINT("snapshot.before_remove");
         snapshot_path(directory, "snapshot", names.items[i].index, names.items[i].term, path);
         if (unlink(path) != 0) {
             rv = fail_errno(why, errno, "remove %s", path);
         }
+        FAILPOINT("snapshot.after_remove");
     }
     snapshot_names_release(&names);
     return rv;

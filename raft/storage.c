@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -323,9 +324,11 @@ static enum error write_first(struct storage *storage, const struct raft_entry *
     }
     batch_close(&batch, &loaded->position);
     rv = batch_write(&batch, loaded->fd, &loaded->open, why);
+    FAILPOINT("bootstrap.before_sync");
     if (rv == OK && fdatasync(loaded->fd) != 0) {
         rv = fail_errno(why, errno, "sync the first segment");
     }
+    FAILPOINT("bootstrap.after_sync");
     batch_release(&batch);
     if (rv != OK) {
         fail_stop("bootstrap: %s", why == NULL ? error_text(rv) : why->text);

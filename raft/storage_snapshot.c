@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "raft/segment_image.h"
 
@@ -195,10 +196,13 @@ static void publish(struct storage_snapshot *request, const char *from)
     enum error rv;
 
     snapshot_path(directory, "snapshot", request->about.index, request->about.term, to);
+    FAILPOINT("snapshot.before_rename");
     if (rename(from, to) != 0) {
         fail_stop("rename %s to %s: %s", from, to, strerror(errno));
     }
+    FAILPOINT("snapshot.after_rename");
     rv = durable_sync_directory(directory, &why);
+    FAILPOINT("snapshot.before_prune");
     rv = rv != OK ? rv : snapshot_list_prune(directory, SNAPSHOTS_KEPT, &previous, &why);
     if (rv != OK) {
         fail_stop("%s", why.text);
@@ -376,9 +380,11 @@ static void finish_work(uv_work_t *work)
         return;
     }
     incoming_path(request->storage, path);
-    if (fdatasync(request->storage->incoming.fd) != 0) {
+    FAILPOINT("incoming.before_sync");
+    if (FAILPOINT_FAILS("incoming.sync") || fdatasync(request->storage->incoming.fd) != 0) {
         fail_stop("sync %s: %s", path, strerror(errno));
     }
+    FAILPOINT("incoming.after_sync");
     request->status = check_incoming(request, path);
 }
 
@@ -420,7 +426,9 @@ static void install_work(uv_work_t *work)
 
     if (request->status == OK) {
         incoming_path(request->storage, path);
+        FAILPOINT("install.before_publish");
         publish(request, path);
+        FAILPOINT("install.after_publish");
     }
 }
 
@@ -430,6 +438,7 @@ static void restart_done(struct log_request *log_request)
     struct storage *storage = container_of(incoming, struct storage, incoming);
     struct storage_snapshot *request = incoming->request;
 
+    FAILPOINT("install.after_restart");
     storage_trim(storage, storage->next_index);
     close(incoming->fd);
     *incoming = (struct incoming){.fd = -1};

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "raft/little_endian.h"
 
@@ -100,9 +101,11 @@ static enum error write_slots(const struct vote_file *file, struct reason *why)
         if (rv != OK) {
             return rv;
         }
-        if (fdatasync(file->fd) != 0) {
+        FAILPOINT("vote.before_sync");
+        if (FAILPOINT_FAILS("vote.sync") || fdatasync(file->fd) != 0) {
             return fail_errno(why, errno, "sync vote file");
         }
+        FAILPOINT("vote.after_sync");
     }
     return OK;
 }

@@ -4,6 +4,7 @@
  * lost with the power. */
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/random.h"
 #include "store/blob_internal.h"
 
@@ -30,9 +31,11 @@ enum error staging_sync(int fd, struct reason *why)
 {
     enum error rv = OK;
 
-    if (fdatasync(fd) != 0) {
+    FAILPOINT("blob.before_sync");
+    if (FAILPOINT_FAILS("blob.sync") || fdatasync(fd) != 0) {
         rv = fail_errno(why, errno, "sync the upload's file");
     }
+    FAILPOINT("blob.after_sync");
     if (close(fd) != 0 && rv == OK) {
         rv = fail_errno(why, errno, "close the upload's file");
     }
@@ -64,9 +67,11 @@ static enum error shard_sync(int directory, const char *path, struct reason *why
     if (fd < 0) {
         return fail_errno(why, errno, "open blob directory %s", shard);
     }
-    if (fsync(fd) != 0) {
+    FAILPOINT("blob.before_directory_sync");
+    if (FAILPOINT_FAILS("blob.directory_sync") || fsync(fd) != 0) {
         rv = fail_errno(why, errno, "sync blob directory %s", shard);
     }
+    FAILPOINT("blob.after_directory_sync");
     close(fd);
     return rv;
 }
@@ -78,10 +83,12 @@ static enum error place_once(struct blob_store *store, const char *staging,
     int directory = blob_directory(store, digest);
     int rv, code;
 
+    FAILPOINT("blob.before_rename");
     uv_mutex_lock(&store->lock);
     rv = rename_new(store->uploads, staging, directory, path);
     code = errno;
     uv_mutex_unlock(&store->lock);
+    FAILPOINT("blob.after_rename");
     if (rv != 0) {
         return code == EEXIST ? ERROR_EXISTS
                               : fail_errno(why, code, "move the upload to blob %s", path + 3);

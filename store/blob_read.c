@@ -2,6 +2,7 @@
  * it is moved to quarantine/, where an operator can look at it, and the blob counts as missing. */
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -81,9 +82,11 @@ enum error blob_quarantine(struct blob_store *store, const struct digest *digest
     uv_mutex_lock(&store->lock);
     if (fstat(fd, &opened) == 0 && fstatat(directory, path, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
         opened.st_ino == named.st_ino) {
+        FAILPOINT("quarantine.before_rename");
         if (renameat(directory, path, store->quarantine, name) != 0) {
             rv = fail_errno(why, errno, "move damaged blob %s to quarantine/", path + 3);
         } else {
+            FAILPOINT("quarantine.after_rename");
             LOG_ERROR("blob %s is damaged: moved to quarantine/%s", path + 3, name);
         }
     }

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "store/blob_internal.h"
 
@@ -61,6 +62,7 @@ static enum error shards_make(int fd, struct reason *why)
             return fail_errno(why, errno, "make blob directory %s", name);
         }
     }
+    FAILPOINT("shards.before_sync");
     return fsync(fd) == 0 ? OK : fail_errno(why, errno, "sync blob directory");
 }
 

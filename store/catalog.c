@@ -15,6 +15,7 @@
 
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/catalog_state.h"
@@ -119,9 +120,11 @@ static enum error take_marker(struct catalog *catalog, struct marker *marker, bo
     size = strlen(catalog->directory) + sizeof MARKER_NAME + 1;
     path = memory_alloc(size);
     snprintf(path, size, "%s/%s", catalog->directory, MARKER_NAME);
+    FAILPOINT("catalog.before_unmark");
     if (unlink(path) != 0) {
         error = fail_errno(why, errno, "cannot remove %s", path);
     } else {
+        FAILPOINT("catalog.after_unmark");
         error = durable_sync_directory(catalog->directory, why);
     }
     free(path);
@@ -263,8 +266,10 @@ static enum error mark_clean(struct catalog *catalog, struct reason *why)
     struct catalog_txn txn;
     struct buffer text;
     char hash[65];
-    enum error error = environment_sync(catalog->current, why);
+    enum error error;
 
+    FAILPOINT("catalog.before_mark");
+    error = environment_sync(catalog->current, why);
     if (error != OK) {
         return error;
     }
@@ -276,6 +281,7 @@ static enum error mark_clean(struct catalog *catalog, struct reason *why)
                  (unsigned long long)catalog->applied_index, hash);
     CHECK(buffer_status(&text) == OK);
     error = durable_write(catalog->directory, MARKER_NAME, 0600, buffer_view(&text), why);
+    FAILPOINT("catalog.after_mark");
     buffer_release(&text);
     return error;
 }

@@ -10,6 +10,7 @@
  * An unknown table or version is refused: this program would drop what it does not know. */
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "store/catalog_state.h"
 
@@ -360,7 +361,9 @@ enum error catalog_restore(struct catalog *catalog, uint64_t index,
         return error;
     }
     environment_commit(&reader.txn, index);
+    FAILPOINT("catalog.before_swap");
     catalog_swap_environment(catalog, environment);
+    FAILPOINT("catalog.after_swap");
     catalog_load_state(catalog);
     return OK;
 }

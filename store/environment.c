@@ -1,6 +1,7 @@
 #include "store/environment.h"
 
 #include "base/assert.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -214,7 +215,9 @@ void environment_commit(struct catalog_txn *txn, uint64_t applied_index)
     memcpy(local.hash, txn->hash, sizeof local.hash);
     code = mdb_put(txn->mdb, txn->environment->local, &key, &value, 0);
     if (code == 0) {
+        FAILPOINT("catalog.before_commit");
         code = mdb_txn_commit(txn->mdb);
+        FAILPOINT("catalog.after_commit");
     }
     if (code != 0) {
         fail_stop("cannot commit to the catalog in %s: %s", txn->environment->directory,

@@ -6,6 +6,7 @@
  *   create -> (append | truncate)* -> commit -> discard */
 #include "base/assert.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "store/blob_internal.h"
 
@@ -75,7 +76,9 @@ static enum error append_work(struct upload *upload, struct reason *why)
     enum error rv = upload_file(upload, why);
 
     if (rv == OK) {
+        FAILPOINT("upload.before_write");
         rv = durable_write_at(upload->fd, piece, upload->size, why);
+        FAILPOINT("upload.after_write");
     }
     if (rv != OK) {
         return rv;
@@ -226,6 +229,7 @@ static void discard_work(uv_work_t *work)
     struct upload *upload = container_of(work, struct upload, work);
 
     if (upload->fd >= 0) {
+        FAILPOINT("upload.before_remove");
         close(upload->fd);
         staging_remove(upload->store, upload->name);
     }
