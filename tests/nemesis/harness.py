@@ -40,7 +40,7 @@ def command(*words, check=True, timeout=60):
 
 class Nodes(caisson.Cluster):  # pylint: disable=super-init-not-called
     """places: node number -> directory that holds its data (default: all in one temporary one).
-    namespaces: a network.Network, or None for loopback. extra: YAML lines for each node."""
+    network: a network.Network, or None for loopback. extra: YAML lines for each node."""
 
     def __init__(self, nodes=3, binary=None, extra="", places=None, network=None, environment=None):
         self.nodes = nodes
@@ -123,8 +123,9 @@ class Nodes(caisson.Cluster):  # pylint: disable=super-init-not-called
 
     def launch(self, node, **environment):
         """Start the node, whatever becomes of it. environment: variables for this run."""
-        variables = {**os.environ, "CAISSON_FAILPOINTS": str(self.plan_path(node)),
-                     **self.environment, **environment}
+        # A start that fails ends the process without tidying up.
+        variables = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "CAISSON_FAILPOINTS":
+                     str(self.plan_path(node)), **self.environment, **environment}
         with open(self.log_path(node), "ab") as log:
             self.processes[node] = subprocess.Popen(  # pylint: disable=consider-using-with
                 [*self.in_place(node), str(self.binary), "serve", "--config",
