@@ -16,6 +16,13 @@ void apply_promotion_commit(const struct command_context *context, struct unpack
 void apply_promotion_cancel(const struct command_context *context, struct unpacker *body,
                             struct outcome *outcome);
 
+void apply_status_put(const struct command_context *context, struct unpacker *body,
+                      struct outcome *outcome);
+void apply_hold_put(const struct command_context *context, struct unpacker *body,
+                    struct outcome *outcome);
+void apply_hold_lift(const struct command_context *context, struct unpacker *body,
+                     struct outcome *outcome);
+
 /* Answer with a promotion_result. */
 void apply_answer(struct outcome *outcome, struct bytes id, enum error status, const char *code,
                   const char *text, bool is_repeat);

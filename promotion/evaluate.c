@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "promotion/attachment.h"
+#include "promotion/holds.h"
 #include "promotion/policy.h"
 
 #include <stdio.h>
@@ -107,6 +108,30 @@ static void check_attachments(struct catalog_txn *txn, const struct promotion *p
     }
 }
 
+/* Freezes and quarantines: no gate and no mode passes one. */
+static void check_holds(struct catalog_txn *txn, const struct promotion *promotion, uint64_t now_ms,
+                        struct evaluation *evaluation)
+{
+    struct gate_outcome *out;
+    struct hold hold;
+
+    if (!hold_find(txn, promotion, now_ms, &hold)) {
+        return;
+    }
+    out = add_outcome(evaluation, hold_kind_name(hold.kind));
+    out->result = GATE_FAIL;
+    out->code = hold.kind == HOLD_FREEZE ? "FROZEN" : "QUARANTINED";
+    out->ready_ms = hold.until_ms;
+    snprintf(out->text, sizeof out->text, "%s by %.*s: %.*s",
+             hold.kind == HOLD_FREEZE ? "frozen" : "a digest of it is quarantined",
+             BYTES_ARG(hold.actor), hold.reason.size > 200 ? 200 : (int)hold.reason.size,
+             (const char *)hold.reason.data);
+    snprintf(out->next, sizeof out->next, "%s: caisson %s lift %.*s",
+             hold.until_ms != 0 ? "wait for its end, or somebody who may lifts it"
+                                : "somebody who may lifts it",
+             hold_kind_name(hold.kind), BYTES_ARG(hold.id));
+}
+
 static bool count_member(void *data, const struct member_record *member)
 {
     (void)member;
@@ -210,6 +235,7 @@ static void run_checks(struct catalog_txn *txn, const struct pipeline *pipeline,
     check_tags(txn, promotion, evaluation);
     check_attachments(txn, promotion, evaluation);
     check_replicas(txn, promotion, evaluation);
+    check_holds(txn, promotion, now_ms, evaluation);
     for (i = 0; i < stage->n_gates; i++) {
         CHECK(evaluation->n_gates < EVALUATION_GATES_MAX);
         gate_decide(txn, stage, &stage->gates[i], promotion, now_ms,

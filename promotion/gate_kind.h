@@ -44,6 +44,7 @@ extern const struct gate_kind gate_kind_any;
 extern const struct gate_kind gate_kind_approvals;
 extern const struct gate_kind gate_kind_size;
 extern const struct gate_kind gate_kind_soak;
+extern const struct gate_kind gate_kind_status;
 extern const struct gate_kind gate_kind_version;
 
 /* Set the outcome to a refusal or a wait; text and next are for the caller to write. */

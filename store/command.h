@@ -37,7 +37,10 @@
     X(COMMAND_PROMOTION_CREATE, 110, "promotion.create")                                           \
     X(COMMAND_PROMOTION_APPROVE, 111, "promotion.approve")                                         \
     X(COMMAND_PROMOTION_COMMIT, 112, "promotion.commit")                                           \
-    X(COMMAND_PROMOTION_CANCEL, 113, "promotion.cancel")
+    X(COMMAND_PROMOTION_CANCEL, 113, "promotion.cancel")                                           \
+    X(COMMAND_STATUS_PUT, 120, "status.put")                                                       \
+    X(COMMAND_HOLD_PUT, 121, "hold.put")                                                           \
+    X(COMMAND_HOLD_LIFT, 122, "hold.lift")
 
 enum command_kind {
 #define X(id, number, name) id = (number),

@@ -40,7 +40,9 @@
     X(TABLE_HOLDER_SETS, "holder-sets")                                                            \
     X(TABLE_BLOBS_BY_HOLDERS, "blobs-by-holders")                                                  \
     X(TABLE_TAGS_BY_DIGEST, "tags-by-digest")                                                      \
-    X(TABLE_RETIRED_MEMBERS, "retired-members")
+    X(TABLE_RETIRED_MEMBERS, "retired-members")                                                    \
+    X(TABLE_STATUSES, "statuses")                                                                  \
+    X(TABLE_HOLDS, "holds")
 
 enum table {
 #define X(id, name) id,

@@ -1,3 +1,5 @@
+#include "promotion/holds.h"
+#include "promotion/statuses.h"
 #include "tests/lib/promotion_fixture.h"
 
 /* Gates that are decided from the replicated state alone: each passes and refuses for its reason.
@@ -142,6 +144,134 @@ static void test_annotations__are_required_and_denied(void **state)
     assert_string_equal(attempt(fixture, "D", "4"), "ANNOTATION_DENIED");
 }
 
+static enum error report(struct catalog_fixture *fixture, const char *reporter,
+                         const struct digest *digest, const char *context, enum status_state state,
+                         uint64_t ttl_ms)
+{
+    struct buffer command = fixture_command();
+    struct command_id id = fixture_id(fixture);
+
+    command_status_put(&command, &id, text_of(reporter), digest, text_of(context), state,
+                       text_of("https://ci.example/1"), text_of(""), ttl_ms);
+    return fixture_apply(fixture, &command);
+}
+
+static void test_status__believes_who_is_named(void **state)
+{
+    struct catalog_fixture *fixture = *state;
+    struct digest image = digest_of_text("one");
+
+    guard(fixture, "status",
+          "\"contexts\":[{\"name\":\"e2e\",\"reporter\":\"ci\",\"maxAge\":\"1h\"}]");
+    push_sized(fixture, "one", "1.0", 10, "");
+    assert_string_equal(attempt(fixture, "A", "1.0"), "STATUS_MISSING");
+    assert_int_equal(report(fixture, "mallory", &image, "e2e", STATUS_SUCCESS, 0), OK);
+    assert_int_equal(report(fixture, "ci", &image, "unit", STATUS_SUCCESS, 0), OK);
+    assert_string_equal(shop_commit(fixture, "A").code, "STATUS_MISSING");
+    assert_int_equal(report(fixture, "ci", &image, "e2e", STATUS_PENDING, 0), OK);
+    assert_string_equal(shop_commit(fixture, "A").code, "STATUS_PENDING");
+    assert_int_equal(report(fixture, "ci", &image, "e2e", STATUS_SUCCESS, 0), OK);
+    assert_int_equal(report(fixture, "ci", &image, "e2e", STATUS_FAILURE, 0), OK);
+    assert_string_equal(shop_commit(fixture, "A").code, "STATUS_FAILED");
+    assert_int_equal(report(fixture, "ci", &image, "e2e", STATUS_SUCCESS, HOUR_MS / 2), OK);
+    fixture->time_ms += HOUR_MS / 2;
+    assert_string_equal(shop_commit(fixture, "A").code, "STATUS_OUTDATED");
+    assert_int_equal(report(fixture, "ci", &image, "e2e", STATUS_SUCCESS, 0), OK);
+    fixture->time_ms += HOUR_MS + 1;
+    assert_string_equal(shop_commit(fixture, "A").code, "STATUS_OUTDATED");
+    assert_int_equal(report(fixture, "ci", &image, "e2e", STATUS_SUCCESS, 0), OK);
+    assert_int_equal(shop_commit(fixture, "A").status, OK);
+}
+
+static void test_status__is_about_what_is_there(void **state)
+{
+    struct catalog_fixture *fixture = *state;
+    struct digest nothing = digest_of_text("nothing");
+    struct digest image;
+    char context[32];
+    int i;
+
+    assert_int_equal(report(fixture, "ci", &nothing, "e2e", STATUS_SUCCESS, 0),
+                     ERROR_MANIFEST_UNKNOWN);
+    push_sized(fixture, "one", "1.0", 10, "");
+    image = digest_of_text("one");
+    for (i = 0; i < STATUSES_PER_DIGEST_MAX; i++) {
+        snprintf(context, sizeof context, "check %d", i);
+        assert_int_equal(report(fixture, "ci", &image, context, STATUS_SUCCESS, 0), OK);
+    }
+    assert_int_equal(report(fixture, "ci", &image, "one more", STATUS_SUCCESS, 0), ERROR_TOO_LARGE);
+    assert_int_equal(report(fixture, "ci", &image, context, STATUS_FAILURE, 0), OK);
+}
+
+static enum error hold(struct catalog_fixture *fixture, const char *name, struct hold *hold)
+{
+    char memory[PROMOTION_ID_SIZE + 1];
+    struct buffer command = fixture_command();
+    struct command_id id = fixture_id(fixture);
+
+    hold->id = shop_id(name, memory);
+    hold->reason = text_of("incident 7");
+    command_hold_put(&command, &id, text_of("admin"), hold);
+    return fixture_apply(fixture, &command);
+}
+
+static enum error lift(struct catalog_fixture *fixture, const char *name)
+{
+    char memory[PROMOTION_ID_SIZE + 1];
+    struct buffer command = fixture_command();
+    struct command_id id = fixture_id(fixture);
+
+    command_hold_lift(&command, &id, text_of("admin"), shop_id(name, memory), text_of("over"));
+    return fixture_apply(fixture, &command);
+}
+
+static void test_hold__freezes_what_it_covers(void **state)
+{
+    struct catalog_fixture *fixture = *state;
+    struct hold other = {.kind = HOLD_FREEZE, .stage = text_of("test")};
+    struct hold elsewhere = {.kind = HOLD_FREEZE, .repositories = text_of("prod/other/**")};
+    struct hold stage = {
+        .kind = HOLD_FREEZE, .pipeline = text_of("shop"), .stage = text_of("prod")};
+    struct hold whole = {.kind = HOLD_FREEZE};
+
+    guard(fixture, "size", "\"maxImage\":\"1MB\"");
+    push_sized(fixture, "one", "1.0", 10, "");
+    assert_int_equal(hold(fixture, "H1", &other), OK);
+    assert_int_equal(hold(fixture, "H2", &elsewhere), OK);
+    assert_int_equal(hold(fixture, "H3", &stage), OK);
+    assert_int_equal(hold(fixture, "H3", &stage), ERROR_EXISTS);
+    assert_string_equal(attempt(fixture, "A", "1.0"), "FROZEN");
+    assert_int_equal(lift(fixture, "H3"), OK);
+    assert_int_equal(lift(fixture, "H3"), ERROR_NOT_FOUND);
+    whole.until_ms = fixture->time_ms + HOUR_MS;
+    assert_int_equal(hold(fixture, "H4", &whole), OK);
+    assert_string_equal(shop_commit(fixture, "A").code, "FROZEN");
+    fixture->time_ms += HOUR_MS;
+    assert_int_equal(shop_commit(fixture, "A").status, OK);
+}
+
+static void test_hold__quarantines_whatever_contains_a_digest(void **state)
+{
+    struct catalog_fixture *fixture = *state;
+    struct hold bad = {
+        .kind = HOLD_QUARANTINE, .digest = digest_of_text("one"), .blocks_pull = true};
+    struct hold found;
+    struct catalog_txn txn;
+
+    guard(fixture, "size", "\"maxImage\":\"1MB\"");
+    push_sized(fixture, "one", "1.0", 10, "");
+    bad.digest.raw[0] ^= 1; /* Its layer. */
+    assert_int_equal(hold(fixture, "H1", &bad), OK);
+    assert_string_equal(attempt(fixture, "A", "1.0"), "QUARANTINED");
+    catalog_read(fixture->catalog, &txn);
+    assert_false(hold_allows_pull(&txn, &bad.digest, fixture->time_ms, &found));
+    bad.digest.raw[0] ^= 1;
+    assert_true(hold_allows_pull(&txn, &bad.digest, fixture->time_ms, &found));
+    catalog_done(&txn);
+    assert_int_equal(lift(fixture, "H1"), OK);
+    assert_int_equal(shop_commit(fixture, "A").status, OK);
+}
+
 /* A gate that only warns lets pass, and says so. */
 static void test_mode__warns(void **state)
 {
@@ -172,6 +302,10 @@ int main(void)
         SHOP_TEST(test_age__has_two_ends),
         SHOP_TEST(test_version__must_be_later),
         SHOP_TEST(test_annotations__are_required_and_denied),
+        SHOP_TEST(test_status__believes_who_is_named),
+        SHOP_TEST(test_status__is_about_what_is_there),
+        SHOP_TEST(test_hold__freezes_what_it_covers),
+        SHOP_TEST(test_hold__quarantines_whatever_contains_a_digest),
         SHOP_TEST(test_mode__warns),
     };
 
