@@ -58,7 +58,7 @@ static int rename_new(int from_directory, const char *from, int to_directory, co
     return 0;
 }
 
-static enum error shard_sync(int directory, const char *path, struct reason *why)
+enum error blob_shard_sync(int directory, const char *path, struct reason *why)
 {
     const char shard[3] = {path[0], path[1], '\0'};
     int fd = openat(directory, shard, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -93,7 +93,7 @@ static enum error place_once(struct blob_store *store, const char *staging,
         return code == EEXIST ? ERROR_EXISTS
                               : fail_errno(why, code, "move the upload to blob %s", path + 3);
     }
-    if (shard_sync(directory, path, why) != OK) {
+    if (blob_shard_sync(directory, path, why) != OK) {
         unlinkat(directory, path, 0);
         return ERROR_IO;
     }
@@ -115,7 +115,7 @@ enum error blob_place(struct blob_store *store, const char *staging, const struc
         rv = blob_verify(store, digest, why);
         if (rv == OK) {
             /* Whoever placed it may not have come to the sync yet. */
-            rv = shard_sync(blob_directory(store, digest), path, why);
+            rv = blob_shard_sync(blob_directory(store, digest), path, why);
             break;
         }
         if (rv == ERROR_CORRUPT || rv == ERROR_NOT_FOUND) {
@@ -132,6 +132,7 @@ enum error blob_save(struct blob_store *store, const struct digest *digest, stru
                      struct reason *why)
 {
     char name[STAGING_NAME_MAX];
+    struct chunk_sums sums;
     struct digest actual;
     enum error rv;
     int fd;
@@ -154,5 +155,9 @@ enum error blob_save(struct blob_store *store, const struct digest *digest, stru
         staging_remove(store, name);
         return rv;
     }
+    chunk_sums_init(&sums);
+    chunk_sums_update(&sums, content);
+    blob_sums_save(store, digest, &sums);
+    chunk_sums_release(&sums);
     return blob_place(store, name, digest, why);
 }

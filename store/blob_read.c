@@ -49,7 +49,7 @@ bool blob_exists(struct blob_store *store, const struct digest *digest)
 }
 
 enum error blob_hash_file(int fd, enum digest_algorithm algorithm, struct digest *out,
-                          struct reason *why)
+                          struct chunk_sums *sums, struct reason *why)
 {
     uint8_t *piece = memory_alloc(READ_PIECE);
     struct hasher hasher;
@@ -58,9 +58,15 @@ enum error blob_hash_file(int fd, enum digest_algorithm algorithm, struct digest
     size_t n;
 
     hasher_init(&hasher, algorithm);
+    if (sums != NULL) {
+        chunk_sums_clear(sums);
+    }
     do {
         rv = durable_read_at(fd, piece, READ_PIECE, offset, &n, why);
         hasher_update(&hasher, bytes_of(piece, n));
+        if (sums != NULL) {
+            chunk_sums_update(sums, bytes_of(piece, n));
+        }
         offset += n;
     } while (rv == OK && n == READ_PIECE);
     hasher_peek(&hasher, out);
@@ -76,6 +82,7 @@ enum error blob_quarantine(struct blob_store *store, const struct digest *digest
     int directory = blob_directory(store, digest);
     struct stat opened, named;
     enum error rv = OK;
+    bool is_moved = false;
 
     blob_path(digest, path);
     snprintf(name, sizeof name, "%s.%016llx", path + 3, (unsigned long long)random_u64());
@@ -87,16 +94,22 @@ enum error blob_quarantine(struct blob_store *store, const struct digest *digest
             rv = fail_errno(why, errno, "move damaged blob %s to quarantine/", path + 3);
         } else {
             FAILPOINT("quarantine.after_rename");
-            LOG_ERROR("blob %s is damaged: moved to quarantine/%s", path + 3, name);
+            is_moved = true;
         }
     }
     uv_mutex_unlock(&store->lock);
+    if (is_moved) {
+        LOG_ERROR("blob %s is damaged: moved to quarantine/%s", path + 3, name);
+        atomic_fetch_add(&store->quarantined, 1);
+        /* A sync that fails brings the damaged name back after a power cut: found again then. */
+        (void)fsync(store->quarantine);
+        (void)blob_shard_sync(directory, path, NULL);
+    }
     return rv;
 }
 
-/* What was read did not match: out of the way with it. */
-static enum error blob_damaged(struct blob_store *store, const struct digest *digest, int fd,
-                               struct reason *why)
+enum error blob_damaged(struct blob_store *store, const struct digest *digest, int fd,
+                        struct reason *why)
 {
     char text[DIGEST_TEXT_MAX];
     enum error rv = blob_quarantine(store, digest, fd, why);
@@ -107,25 +120,6 @@ static enum error blob_damaged(struct blob_store *store, const struct digest *di
                            "quarantine/",
                            text)
                     : rv;
-}
-
-enum error blob_verify(struct blob_store *store, const struct digest *digest, struct reason *why)
-{
-    struct digest actual;
-    uint64_t size = 0;
-    enum error rv;
-    int fd = -1;
-
-    rv = blob_open(store, digest, &fd, &size, why);
-    if (rv != OK) {
-        return rv;
-    }
-    rv = blob_hash_file(fd, digest->algorithm, &actual, why);
-    if (rv == OK && !digest_equal(&actual, digest)) {
-        rv = blob_damaged(store, digest, fd, why);
-    }
-    close(fd);
-    return rv;
 }
 
 static enum error load_checked(struct blob_store *store, const struct digest *digest, int fd,
@@ -140,6 +134,8 @@ static enum error load_checked(struct blob_store *store, const struct digest *di
     if (rv == OK) {
         digest_of(digest->algorithm, bytes_of(content, n), &actual);
         rv = digest_equal(&actual, digest) ? OK : blob_damaged(store, digest, fd, why);
+    } else {
+        rv = blob_damaged(store, digest, fd, why);
     }
     if (rv == OK) {
         buffer_append(out, bytes_of(content, n));
@@ -172,13 +168,15 @@ enum error blob_load(struct blob_store *store, const struct digest *digest, size
 
 enum error blob_remove(struct blob_store *store, const struct digest *digest, struct reason *why)
 {
-    char path[BLOB_PATH_MAX];
+    char path[BLOB_PATH_MAX], sums[BLOB_SUMS_PATH_MAX];
     int directory = blob_directory(store, digest);
     enum error rv;
 
     blob_path(digest, path);
+    blob_sums_path(digest, sums);
     uv_mutex_lock(&store->lock);
     if (unlinkat(directory, path, 0) == 0) {
+        unlinkat(directory, sums, 0);
         rv = OK;
     } else if (errno == ENOENT) {
         rv = fail(why, ERROR_NOT_FOUND, "blob %s is not on this node", path + 3);

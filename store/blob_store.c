@@ -153,3 +153,8 @@ void blob_store_space(struct blob_store *store, struct blob_store_space *out)
         out->total_bytes = (uint64_t)info.f_blocks * info.f_frsize;
     }
 }
+
+uint64_t blob_store_quarantined(struct blob_store *store)
+{
+    return atomic_load(&store->quarantined);
+}

@@ -6,11 +6,11 @@
 
 #include <uv.h>
 
-/* Content on this node's disk: one file per digest, blobs/sha256/ab/<hex>, and uploads on their way
- * to one, uploads/<uuid>. Commit order: bytes into a staging file in the same file system, hashed
- * as they are written; fdatasync; digest compared; linked into place (never over what is there);
- * directory synced, and each new parent. Nothing is overwritten in place. A sync error ends its
- * file for ever.
+/* Content on this node's disk: one file per digest, blobs/sha256/ab/<hex> (with <hex>.sums beside
+ * it when it is large, store/chunk_sums.h), and uploads on their way to one, uploads/<uuid>. Commit
+ * order: bytes into a staging file in the same file system, hashed as they are written; fdatasync;
+ * digest compared; linked into place (never over what is there); directory synced, and each new
+ * parent. Nothing is overwritten in place. A sync error ends its file for ever.
  *
  * Threads: a blob_store may be used from all; an upload by one thread at a time. Disk work runs in
  * libuv's pool; callbacks come on the loop that the call named, and never inside the call. */
@@ -27,6 +27,8 @@ struct blob_store_space {
 };
 
 void blob_store_space(struct blob_store *store, struct blob_store_space *out);
+/* Damaged copies that were moved to quarantine/ since the start. */
+uint64_t blob_store_quarantined(struct blob_store *store);
 
 /* --- reading (blocking calls: from pool threads, or for what is surely cached) ---------------- */
 
@@ -37,7 +39,7 @@ bool blob_exists(struct blob_store *store, const struct digest *digest);
 /* Read a small one whole and check it against its digest; ERROR_CORRUPT moves it to quarantine/. */
 enum error blob_load(struct blob_store *store, const struct digest *digest, size_t limit,
                      struct buffer *out, struct reason *why) MUST_USE;
-/* Re-hash the file. ERROR_CORRUPT moves it to quarantine/. */
+/* Re-hash the file. ERROR_CORRUPT moves it to quarantine/. In steps: store/blob_scan.h. */
 enum error blob_verify(struct blob_store *store, const struct digest *digest,
                        struct reason *why) MUST_USE;
 enum error blob_remove(struct blob_store *store, const struct digest *digest,

@@ -27,6 +27,7 @@ struct upload {
     bool is_spent;
     uint64_t size, written_behind;
     struct hasher hasher;
+    struct chunk_sums sums;
     bool hash_is_stale; /* Bytes were taken back: the file is read again at commit. */
     /* The operation under way. */
     uv_work_t work;
@@ -49,6 +50,7 @@ struct upload *upload_create(struct blob_store *store)
     upload->store = store;
     upload->fd = -1;
     hasher_init(&upload->hasher, DIGEST_SHA256);
+    chunk_sums_init(&upload->sums);
     return upload;
 }
 
@@ -85,6 +87,7 @@ static enum error append_work(struct upload *upload, struct reason *why)
     }
     if (!upload->hash_is_stale) {
         hasher_update(&upload->hasher, piece);
+        chunk_sums_update(&upload->sums, piece);
     }
     upload->size += piece.size;
     if (upload->size - upload->written_behind >= WRITE_BEHIND) {
@@ -119,7 +122,7 @@ static enum error upload_digest(struct upload *upload, struct digest *out, struc
         hasher_peek(&upload->hasher, out);
         return OK;
     }
-    return blob_hash_file(upload->fd, upload->expected.algorithm, out, why);
+    return blob_hash_file(upload->fd, upload->expected.algorithm, out, &upload->sums, why);
 }
 
 static enum error commit_work(struct upload *upload, struct reason *why)
@@ -148,6 +151,7 @@ static enum error commit_work(struct upload *upload, struct reason *why)
         staging_remove(upload->store, upload->name);
         return rv;
     }
+    blob_sums_save(upload->store, &upload->expected, &upload->sums);
     return blob_place(upload->store, upload->name, &upload->expected, why);
 }
 
@@ -241,6 +245,7 @@ static void discard_work_cb(uv_work_t *work, int status)
 
     (void)status;
     hasher_release(&upload->hasher);
+    chunk_sums_release(&upload->sums);
     free(upload->piece);
     free(upload);
 }
