@@ -6,6 +6,8 @@
 #include "base/memory.h"
 #include "node/repair.h"
 #include "node/worker.h"
+#include "store/blob_scan.h"
+#include "store/chunk_sums.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,8 +19,18 @@ struct open_work {
     struct buffer content;
     int fd;
     uint64_t size;
+    struct blob_check *check; /* Of what fd has open. */
     enum error status;
     struct reason why;
+};
+
+/* A large file on its way, chunk by chunk. */
+struct serve_check {
+    struct blob_check *check;
+    struct repair *repair; /* May be NULL. */
+    struct digest digest;
+    uint64_t size;
+    bool is_bad;
 };
 
 void blob_serve_over(struct blob_serve *serve)
@@ -83,6 +95,62 @@ static void open_work(uv_work_t *work)
             open->status = fail(&open->why, ERROR_CORRUPT, "the size of this content is in doubt");
         }
     }
+    if (open->status == OK) {
+        open->status =
+            blob_check_open(store, &serve->digest, open->fd, open->size, &open->check, &open->why);
+        if (open->status != OK) {
+            close(open->fd);
+            open->fd = -1;
+        }
+    }
+}
+
+/* In the pool. */
+static enum error serve_check_run(void *data, int fd, uint64_t offset, uint64_t length,
+                                  struct reason *why)
+{
+    struct serve_check *check = data;
+    uint64_t left = check->size - offset;
+    enum error rv;
+
+    (void)fd; /* The one that the check was opened with. */
+    rv = blob_check_range(check->check, offset, length < left ? length : left, why);
+    check->is_bad |= rv == ERROR_CORRUPT;
+    return rv;
+}
+
+/* What was damaged is out of the way by now: the next reader is served by another node. */
+static void serve_check_release(void *data)
+{
+    struct serve_check *check = data;
+
+    if (check->is_bad && check->repair != NULL) {
+        repair_want(check->repair, &check->digest, check->size);
+    }
+    blob_check_close(check->check);
+    free(check);
+}
+
+static void serve_file(struct blob_serve *serve, struct open_work *open)
+{
+    struct serve_check *check = memory_zero(sizeof *check);
+    const struct file_check checking = {.data = check,
+                                        .chunk_size = CHUNK_SIZE,
+                                        .run = serve_check_run,
+                                        .release = serve_check_release};
+
+    check->check = open->check;
+    check->repair = serve->worker->repair;
+    check->digest = serve->digest;
+    check->size = open->size;
+    if (exchange_is_gone(serve->exchange)) {
+        serve_check_release(check);
+        close(open->fd);
+        return;
+    }
+    blob_serve_begin(serve);
+    exchange_send_file(serve->exchange, open->fd, serve->range.first, serve->range.length,
+                       &checking);
 }
 
 /* No good copy here: the other holders. */
@@ -105,13 +173,7 @@ static void open_work_cb(uv_work_t *work, int result)
 
     CHECK(result == 0);
     if (open->status == OK && open->fd >= 0) {
-        if (exchange_is_gone(serve->exchange)) {
-            close(open->fd);
-        } else {
-            blob_serve_begin(serve);
-            exchange_send_file(serve->exchange, open->fd, serve->range.first, serve->range.length,
-                               NULL);
-        }
+        serve_file(serve, open);
         blob_serve_over(serve);
     } else if (open->status == OK && open->size == serve->record.size) {
         blob_serve_content(serve, buffer_view(&open->content));

@@ -171,8 +171,7 @@ struct blob_check {
     int fd;
     uint64_t size;
     struct chunk_sums sums;
-    uint64_t good_from, good_to; /* What the last call found good. */
-    uint8_t *piece;              /* While a range is checked. */
+    uint8_t *piece; /* While a range is checked. */
 };
 
 /* Missing or damaged sums are counted again, with the digest as the judge. The name is verified,
@@ -256,22 +255,15 @@ static enum error chunk_dispute(struct blob_check *check, uint64_t number, struc
 enum error blob_check_range(struct blob_check *check, uint64_t offset, uint64_t length,
                             struct reason *why)
 {
-    uint64_t end = offset + length;
-    uint64_t number = offset / CHUNK_SIZE;
     enum error rv = OK;
 
-    PRE(length > 0 && end <= check->size);
+    PRE(length > 0 && length <= check->size && offset <= check->size - length);
     check->piece = memory_alloc(CHECK_PIECE);
-    if (check->good_from > offset || check->good_to <= offset) {
-        check->good_from = check->good_to = number * CHUNK_SIZE;
-    }
-    for (number = check->good_to / CHUNK_SIZE; rv == OK && number * CHUNK_SIZE < end; number++) {
+    for (uint64_t number = offset / CHUNK_SIZE; rv == OK && number * CHUNK_SIZE < offset + length;
+         number++) {
         rv = chunk_check(check, number, why);
         if (rv == ERROR_CORRUPT) {
             rv = chunk_dispute(check, number, why);
-        }
-        if (rv == OK) {
-            check->good_to = (number + 1) * CHUNK_SIZE;
         }
     }
     free(check->piece);

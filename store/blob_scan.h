@@ -31,8 +31,7 @@ struct blob_check;
  * reads all of the blob once. ERROR_CORRUPT, ERROR_IO. */
 enum error blob_check_open(struct blob_store *store, const struct digest *digest, int fd,
                            uint64_t size, struct blob_check **out, struct reason *why) MUST_USE;
-/* Read the chunks that [offset, offset + length) touches and compare them with their sums; chunks
- * that the call before found good are not read again. */
+/* Read the chunks that [offset, offset + length) touches and compare them with their sums. */
 enum error blob_check_range(struct blob_check *check, uint64_t offset, uint64_t length,
                             struct reason *why) MUST_USE;
 void blob_check_close(struct blob_check *check);
