@@ -149,19 +149,25 @@ void buffer_append_byte(struct buffer *buffer, uint8_t byte)
 
 void buffer_print(struct buffer *buffer, const char *format, ...)
 {
+    size_t room = buffer->capacity - buffer->size;
     va_list args;
     int n;
 
     va_start(args, format);
-    n = vsnprintf(NULL, 0, format, args);
+    n = vsnprintf(room > 0 ? (char *)buffer->data + buffer->size : NULL, room, format, args);
     va_end(args);
     CHECK(n >= 0);
-    if (!buffer_grow(buffer, (size_t)n)) {
-        return;
+    if ((size_t)n >= room || buffer->overrun || (size_t)n > buffer->limit - buffer->size) {
+        if (room > 0) {
+            buffer->data[buffer->size] = '\0';
+        }
+        if (!buffer_grow(buffer, (size_t)n)) {
+            return;
+        }
+        va_start(args, format);
+        vsnprintf((char *)buffer->data + buffer->size, (size_t)n + 1, format, args);
+        va_end(args);
     }
-    va_start(args, format);
-    vsnprintf((char *)buffer->data + buffer->size, (size_t)n + 1, format, args);
-    va_end(args);
     buffer->size += (size_t)n;
 }
 

@@ -3,7 +3,6 @@
 #include "base/assert.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/random.h>
 #include <sys/types.h>
 
@@ -33,12 +32,15 @@ uint64_t random_u64(void)
 
 void random_hex(char *out, size_t size)
 {
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[32];
     size_t i;
 
+    PRE(size <= sizeof bytes);
+    random_bytes(bytes, size);
     for (i = 0; i < size; i++) {
-        uint8_t byte;
-
-        random_bytes(&byte, 1);
-        snprintf(out + 2 * i, 3, "%02x", byte);
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
     }
+    out[2 * size] = '\0';
 }

@@ -4,18 +4,21 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/random.h"
 #include "node/oci_error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 /* Answers. What the handler sets goes between the status line and the headers that every answer
  * has; an answer that comes after the client is gone, or after another one, is dropped. */
 
-#define VALUE_MAX 16384
-#define JSON_MAX  (STREAM_QUEUE_MAX / 2)
+#define VALUE_MAX    16384
+#define TOGETHER_MAX 16384 /* Head and body in one write. */
+#define JSON_MAX     (STREAM_QUEUE_MAX / 2)
 
 static bool is_v2(const struct exchange *exchange)
 {
@@ -29,26 +32,40 @@ static bool is_over(const struct exchange *exchange)
     return exchange->connection == NULL || exchange->is_started;
 }
 
-void exchange_set_header(struct exchange *exchange, const char *name, const char *format, ...)
+static bool is_clean(const char *value)
 {
-    char value[VALUE_MAX];
-    va_list args;
-    int n, i;
-
-    va_start(args, format);
-    n = vsnprintf(value, sizeof value, format, args);
-    va_end(args);
-    for (i = 0; i < n && n < VALUE_MAX; i++) {
-        if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f) {
-            n = VALUE_MAX;
+    for (; *value != '\0'; value++) {
+        if ((unsigned char)*value < 0x20 || *value == 0x7f) {
+            return false;
         }
     }
-    if (n < 0 || n >= VALUE_MAX) {
+    return true;
+}
+
+void exchange_set_header(struct exchange *exchange, const char *name, const char *format, ...)
+{
+    char shorts[256], *value = shorts;
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(shorts, sizeof shorts, format, args);
+    va_end(args);
+    if (n >= (int)sizeof shorts && n < VALUE_MAX) {
+        value = memory_alloc((size_t)n + 1);
+        va_start(args, format);
+        vsnprintf(value, (size_t)n + 1, format, args);
+        va_end(args);
+    }
+    if (n >= 0 && n < VALUE_MAX && is_clean(value)) {
+        buffer_print(&exchange->headers, "%s: %s\r\n", name, value);
+    } else {
         LOG_WARN("http: request %s: header %s left out, it is too long or holds control bytes",
                  exchange->request_id, name);
-        return;
     }
-    buffer_print(&exchange->headers, "%s: %s\r\n", name, value);
+    if (value != shorts) {
+        free(value);
+    }
 }
 
 /* --- the head ----------------------------------------------------------------------------------
@@ -70,6 +87,11 @@ static bool has_no_body(unsigned status)
     return status == 204 || status == 304;
 }
 
+static bool sends_body(const struct exchange *exchange)
+{
+    return exchange->message.method != HTTP_HEAD_ && !has_no_body(exchange->status);
+}
+
 /* Would dropping the rest of the request's body take longer than a new connection? */
 static bool body_is_in_the_way(const struct exchange *exchange)
 {
@@ -79,8 +101,9 @@ static bool body_is_in_the_way(const struct exchange *exchange)
            (message->expects_continue || (!message->is_chunked && message->left > DRAIN_MAX));
 }
 
+/* body: leaves in the same piece. */
 static void send_head(struct exchange *exchange, unsigned status, const char *content_type,
-                      int64_t length)
+                      int64_t length, struct bytes body)
 {
     struct buffer head;
     bool is_bare = length < 0 && exchange->message.is_http_1_0; /* Ends with the connection. */
@@ -91,7 +114,7 @@ static void send_head(struct exchange *exchange, unsigned status, const char *co
     exchange->must_close = exchange->must_close || !exchange->message.keep_alive ||
                            exchange->connection->listener->is_closing || is_bare ||
                            body_is_in_the_way(exchange);
-    buffer_init(&head, RESPONSE_MAX + 4096);
+    buffer_init(&head, RESPONSE_MAX + 4096 + TOGETHER_MAX);
     buffer_print(&head, "HTTP/1.1 %u %s\r\n", status, http_status_text(status));
     append_date(&head);
     buffer_append(&head, buffer_view(&exchange->headers));
@@ -114,6 +137,7 @@ static void send_head(struct exchange *exchange, unsigned status, const char *co
         buffer_append_string(&head, "Connection: keep-alive\r\n");
     }
     buffer_append_string(&head, "\r\n");
+    buffer_append(&head, body);
     CHECK(buffer_status(&head) == OK);
     connection_write(exchange->connection, buffer_view(&head));
     buffer_release(&head);
@@ -135,8 +159,14 @@ void exchange_answer(struct exchange *exchange, unsigned status, const char *con
         exchange_fail_as(exchange, 500, "UNKNOWN", NULL, "the response's headers are too long");
         return;
     }
-    exchange_start(exchange, status, content_type, (int64_t)body.size);
-    exchange_write(exchange, body);
+    exchange->status = status;
+    if (body.size <= TOGETHER_MAX && sends_body(exchange)) {
+        send_head(exchange, status, content_type, (int64_t)body.size, body);
+        exchange->sent = body.size;
+    } else {
+        exchange_start(exchange, status, content_type, (int64_t)body.size);
+        exchange_write(exchange, body);
+    }
     exchange_end(exchange);
 }
 
@@ -215,13 +245,8 @@ void exchange_start(struct exchange *exchange, unsigned status, const char *cont
 {
     PRE(http_status_text(status)[0] != '\0' && length >= -1);
     if (!is_over(exchange)) {
-        send_head(exchange, status, content_type, length);
+        send_head(exchange, status, content_type, length, BYTES_NONE);
     }
-}
-
-static bool sends_body(const struct exchange *exchange)
-{
-    return exchange->message.method != HTTP_HEAD_ && !has_no_body(exchange->status);
 }
 
 void exchange_write(struct exchange *exchange, struct bytes piece)

@@ -129,11 +129,23 @@ struct search {
     bool found;
 };
 
-static void consider(struct search *search, const struct route *route)
+/* Can the pattern match at all? By what stands before its first parameter. */
+static bool begins_alike(const char *pattern, struct bytes path)
+{
+    size_t n = strcspn(pattern, "{");
+
+    n -= n > 1 && pattern[n - 1] == '/';
+    return path.size >= n && memcmp(pattern, path.data, n) == 0;
+}
+
+static void consider(struct search *search, const struct route *route, struct bytes path)
 {
     struct route_match match = {.route = route};
     size_t n;
 
+    if (!begins_alike(route->pattern, path)) {
+        return;
+    }
     CHECK(split(bytes_of_string(route->pattern), &search->pattern));
     n = literals(&search->pattern);
     if (search->found && n < search->best_literals) {
@@ -172,7 +184,7 @@ enum error router_match(const struct route *const *tables, enum http_method meth
         const struct route *route;
 
         for (route = tables[i]; route->pattern != NULL; route++) {
-            consider(&search, route);
+            consider(&search, route, path);
         }
     }
     if (!search.found) {
