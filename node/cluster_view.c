@@ -6,6 +6,7 @@
 #include "node/node.h"
 #include "node/replicate.h"
 #include "node/worker.h"
+#include "store/level.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -62,6 +63,20 @@ static bool view_member(void *data, const struct member_record *record)
     return true;
 }
 
+static void fill_versions(struct catalog_txn *txn, struct cluster_view *view)
+{
+    size_t i;
+
+    for (i = 0; i < view->n_members; i++) {
+        struct member_view *member = &view->members[i];
+        struct bytes version;
+
+        if (catalog_member_level(txn, member->id, &member->level, &version) == OK) {
+            copy_text(member->version, sizeof member->version, version);
+        }
+    }
+}
+
 /* Resident set in bytes, 0 when the kernel does not tell. */
 static uint64_t resident_bytes(void)
 {
@@ -94,7 +109,9 @@ void cluster_view_take(struct worker *worker, struct cluster_view *view)
     catalog_read(worker->catalog, &txn);
     view->catalog_index = catalog_txn_index(&txn);
     catalog_txn_hash(&txn, view->state_hash);
+    view->level = catalog_level(&txn);
     catalog_members(&txn, view_member, view);
+    fill_versions(&txn, view);
     view->copies = view->n_members < COPIES_DEFAULT ? view->n_members : COPIES_DEFAULT;
     catalog_count_replication(&txn, (unsigned)view->copies, &replication);
     view->under_replicated = replication.under_replicated;
@@ -178,6 +195,10 @@ static json_t *member_json(const struct cluster_view *view, const struct member_
     if (member->url[0] != '\0') {
         json_object_set_new(object, "url", json_string(member->url));
     }
+    if (member->level > 0) {
+        json_object_set_new(object, "version", json_string(member->version));
+        json_object_set_new(object, "level", json_integer((json_int_t)member->level));
+    }
 
     if (view->log.role == ROLE_LEADER || member->id == view->log.id) {
         json_object_set_new(object, "stored_index", json_integer((json_int_t)member->match_index));
@@ -213,12 +234,12 @@ json_t *cluster_view_json(const struct cluster_view *view)
     for (i = 0; i < view->n_members; i++) {
         json_array_append_new(members, member_json(view, &view->members[i]));
     }
-    return json_pack("{s:s, s:I, s:o, s:b, s:o, s:I, s:{s:b, s:s}, s:o}", "cluster", view->cluster,
-                     "term", (json_int_t)view->log.term, "leader", json_id(view->log.leader),
-                     "has_quorum", (int)view->log.has_quorum, "members", members,
-                     "under_replicated", (json_int_t)view->under_replicated, "can_lose_a_node",
-                     "yes", (int)view->can_lose_a_node, "why", view->can_lose_why, "node",
-                     node_json(view));
+    return json_pack(
+        "{s:s, s:I, s:I, s:o, s:b, s:o, s:I, s:{s:b, s:s}, s:o}", "cluster", view->cluster, "level",
+        (json_int_t)view->level, "term", (json_int_t)view->log.term, "leader",
+        json_id(view->log.leader), "has_quorum", (int)view->log.has_quorum, "members", members,
+        "under_replicated", (json_int_t)view->under_replicated, "can_lose_a_node", "yes",
+        (int)view->can_lose_a_node, "why", view->can_lose_why, "node", node_json(view));
 }
 
 /* --- Prometheus ------------------------------------------------------------------------------- */

@@ -4,7 +4,9 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "node/announcer.h"
 #include "node/worker.h"
+#include "store/level.h"
 
 #include <stdlib.h>
 
@@ -19,6 +21,7 @@ struct control {
     struct consensus *consensus;
     struct catalog *catalog;
     uv_timer_t members_timer;
+    struct announcer announcer;
     bool stopping;
     void (*closed_cb)(void *data);
     void *closed_data;
@@ -110,14 +113,18 @@ static void members_timer_cb(uv_timer_t *timer)
     catalog_done(&txn);
     if (wanted.n > 0 && !control->stopping) {
         consensus_want_members(control->consensus, wanted.members, wanted.n);
+        announcer_tick(&control->announcer);
     }
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-struct control *control_open(uv_loop_t *loop, struct consensus *consensus, struct catalog *catalog)
+struct control *control_open(uv_loop_t *loop, struct consensus *consensus, struct catalog *catalog,
+                             uint64_t self)
 {
     struct control *control = memory_zero(sizeof *control);
+
+    announcer_init(&control->announcer, consensus, catalog, self);
 
     control->loop = loop;
     control->consensus = consensus;
@@ -232,12 +239,20 @@ static void propose_run(struct task *task)
 
 void control_propose(struct worker *worker, struct control_propose *request, control_propose_cb cb)
 {
+    struct reason why;
+
     PRE(request->bytes.limit > 0 && cb != NULL);
     request->worker = worker;
     request->cb = cb;
     worker->control_pending++;
     if (buffer_status(&request->bytes) != OK) {
         propose_post_back(request, ERROR_TOO_LARGE);
+        return;
+    }
+    if (catalog_may_propose(worker->catalog, buffer_view(&request->bytes), &why) != OK) {
+        buffer_clear(&request->bytes);
+        command_result_write(&request->bytes, ERROR_UNSUPPORTED, why.text, 0, BYTES_NONE);
+        propose_post_back(request, OK);
         return;
     }
     request->task.run = propose_run;

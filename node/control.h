@@ -13,8 +13,9 @@ struct worker;
 
 /* The catalog as the machine that the log drives. */
 struct machine control_machine(struct catalog *catalog);
-/* On the control thread, around a consensus that was started. */
-struct control *control_open(uv_loop_t *loop, struct consensus *consensus, struct catalog *catalog);
+/* On the control thread, around a consensus that was started; self: this member. */
+struct control *control_open(uv_loop_t *loop, struct consensus *consensus, struct catalog *catalog,
+                             uint64_t self);
 /* Stop taking part in the log; closed_cb from the loop, then the loop may be run dry and
  * control_release() called. */
 void control_stop(struct control *control, void (*closed_cb)(void *data), void *data);
@@ -46,6 +47,8 @@ struct control_propose {
 };
 
 /* The callback comes when this node has applied the command too: a catalog_read() after it sees it.
+ *
+ * A kind that not every member knows yet is answered at once with a result of ERROR_UNSUPPORTED.
  *
  * Propose what was built in request->bytes with one of the command_*() encoders (buffer_init it
  * with COMMAND_SIZE_MAX before). The buffer is released after the callback. */

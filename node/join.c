@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/stream.h"
+#include "node/command_tables.h"
+#include "store/level.h"
 
 #include <llhttp.h>
 #include <stdio.h>
@@ -198,10 +200,13 @@ struct join {
 static void write_body(struct join *join, struct bytes csr)
 {
     const struct node_identity *identity = &join->files->identity;
-    json_t *object = json_pack("{s:s, s:s%, s:s, s:s, s:s, s:s}", "secret", join->token.secret,
+    const struct command_row *rows[COMMAND_ROWS_MAX];
+    size_t n_rows = command_tables(rows, COMMAND_ROWS_MAX);
+    json_t *object = json_pack("{s:s, s:s%, s:s, s:s, s:s, s:s, s:I}", "secret", join->token.secret,
                                "csr", (const char *)csr.data, csr.size, "name", identity->name,
                                "raft_address", identity->raft_address, "data_address",
-                               identity->data_address, "client_address", identity->client_address);
+                               identity->data_address, "client_address", identity->client_address,
+                               "level", (json_int_t)level_of_rows(rows, n_rows));
 
     CHECK(object != NULL);
     join->body = json_dumps(object, JSON_COMPACT);

@@ -8,7 +8,7 @@
 /* How a node comes into a cluster: it makes a key, connects to a member without a certificate but
  * knowing the cluster's CA by the digest in its token, and sends
  *   POST /internal/v1/join {"secret", "csr", "name", "raft_address", "data_address",
- *                           "client_address"}
+ *                           "client_address", "level"}
  *   201 {"cluster", "member", "certificate", "ca"}
  * The member becomes a learner, and a voter once it has caught up. A member of the same name is
  * replaced: that is how a wiped node comes back, under a new member id. */

@@ -2,6 +2,7 @@
 #define NODE_NODE_PRIVATE_H
 
 #include "base/mailbox.h"
+#include "node/command_tables.h"
 #include "node/control.h"
 #include "node/node.h"
 #include "node/worker.h"
@@ -23,7 +24,6 @@ struct stop_task {
 };
 
 #define NODE_WORKERS_MAX 64
-#define NODE_ROWS_MAX    64
 
 struct node {
     const struct config *config;
@@ -32,7 +32,7 @@ struct node {
     /* node_state.c */
     struct cluster_files *files;
     struct tls_context *peer_tls, *greet_tls, *client_tls;
-    const struct command_row *rows[NODE_ROWS_MAX];
+    const struct command_row *rows[COMMAND_ROWS_MAX];
     size_t n_rows;
     struct catalog *catalog;
     struct blob_store *blobs;

@@ -6,7 +6,6 @@
 #include "node/cluster_start.h"
 #include "node/config.h"
 #include "node/node_private.h"
-#include "promotion/commands.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -139,23 +138,12 @@ static enum error open_tls(struct node *node, struct reason *why)
 
 /* --- catalog and blobs ------------------------------------------------------------------------ */
 
-static void add_rows(struct node *node, const struct command_row *rows, size_t n)
-{
-    size_t i;
-
-    CHECK(node->n_rows + n <= NODE_ROWS_MAX);
-    for (i = 0; i < n; i++) {
-        node->rows[node->n_rows++] = &rows[i];
-    }
-}
-
 static enum error open_store(struct node *node, struct reason *why)
 {
     char directory[PATH_MAX];
     enum error rv;
 
-    add_rows(node, catalog_commands, catalog_commands_n);
-    add_rows(node, promotion_commands, promotion_commands_n);
+    node->n_rows = command_tables(node->rows, COMMAND_ROWS_MAX);
     snprintf(directory, sizeof directory, "%s/meta", node->config->data_dir);
     rv = catalog_open(directory, node->rows, node->n_rows, &node->catalog, why);
     if (rv == OK) {
@@ -205,7 +193,7 @@ static enum error open_log(struct node *node, struct reason *why)
         rv = consensus_start(node->consensus, why);
     }
     if (rv == OK) {
-        node->control = control_open(&node->loop, node->consensus, node->catalog);
+        node->control = control_open(&node->loop, node->consensus, node->catalog, identity->member);
         bootstrap_start(node->bootstrap);
     }
     return rv;

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/stream.h"
 #include "node/access.h"
+#include "node/command_tables.h"
 #include "node/config.h"
 #include "node/descriptors.h"
 #include "node/join.h"
@@ -24,14 +25,16 @@
 /* The worker threads and what runs on the first of them. */
 
 static const struct route *const client_routes[] = {
-    routes_status, routes_manifests,   routes_blobs,  routes_promotion,
-    routes_users,  routes_join_tokens, routes_leader, NULL,
+    routes_status,    routes_manifests, routes_blobs,
+    routes_promotion, routes_users,     routes_join_tokens,
+    routes_leader,    routes_version,   NULL,
 };
 
 /* Peers may forward any client's request, so theirs is a superset. */
 static const struct route *const internal_routes[] = {
-    routes_internal,  routes_join,  routes_status,      routes_manifests, routes_blobs,
-    routes_promotion, routes_users, routes_join_tokens, routes_leader,    NULL,
+    routes_internal, routes_join,      routes_status, routes_manifests,
+    routes_blobs,    routes_promotion, routes_users,  routes_join_tokens,
+    routes_leader,   routes_version,   NULL,
 };
 
 /* --- opening ---------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "node/config.h"
 #include "node/control.h"
 #include "node/worker.h"
+#include "store/level.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,6 +161,29 @@ static enum error read_request(struct joining *joining, struct reason *why)
     return read_identity(joining, joining->body, why);
 }
 
+/* A program that is too old for the cluster would stop at the first command that it does not know:
+ * better it does not come in. */
+static enum error check_level(struct joining *joining, struct reason *why)
+{
+    int64_t level = json_member_int(joining->body, "level", LEVEL_FIRST);
+    struct worker *worker = exchange_worker(joining->exchange);
+    char versions[LEVEL_TEXT_MAX];
+    struct catalog_txn txn;
+    unsigned wanted;
+
+    catalog_read(worker->catalog, &txn);
+    wanted = catalog_level(&txn);
+    level_describe(&txn, versions);
+    catalog_done(&txn);
+    if (level >= (int64_t)wanted) {
+        return OK;
+    }
+    return fail(why, ERROR_UNSUPPORTED,
+                "the cluster is at feature level %u, the program that wants to join knows %lld; "
+                "%s: install that version",
+                wanted, (long long)level, versions);
+}
+
 static bool token_is_good(struct joining *joining)
 {
     struct worker *worker = exchange_worker(joining->exchange);
@@ -175,8 +199,11 @@ static bool token_is_good(struct joining *joining)
 static void admit(struct joining *joining)
 {
     struct reason why = {""};
-    enum error error = sign(joining, json_member_string(joining->body, "csr"), &why);
+    enum error error = check_level(joining, &why);
 
+    if (error == OK) {
+        error = sign(joining, json_member_string(joining->body, "csr"), &why);
+    }
     if (error != OK) {
         exchange_fail(joining->exchange, error, &why);
         return;

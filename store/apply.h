@@ -13,6 +13,7 @@ APPLY(cluster_create);
 APPLY(member_put);
 APPLY(member_remove);
 APPLY(join_token_put);
+APPLY(member_announce);
 APPLY(user_put);
 APPLY(user_delete);
 APPLY(blob_commit);
@@ -27,6 +28,9 @@ APPLY(tag_delete);
 
 /* Fails the outcome with ERROR_INVALID unless the body decoded to its end. */
 bool body_check(const struct unpacker *body, struct outcome *outcome);
+
+/* A member left: its announcement goes, and may have been what held the level down. */
+void level_member_left(const struct command_context *context, uint64_t id);
 
 /* A user as cluster.create and user.put carry it: [name, salt, hash, bindings]. */
 struct user_fields {

@@ -171,6 +171,7 @@ static void member_retire(const struct command_context *context, uint64_t id)
     buffer_release(&value);
     error = table_delete(context->txn, TABLE_MEMBERS, table_key_view(&key));
     CHECK(error == OK);
+    level_member_left(context, id);
 }
 
 struct namesake_walk {

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/catalog_state.h"
+#include "store/level.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -257,6 +258,11 @@ enum error catalog_open(const char *directory, const struct command_row *const *
         return error;
     }
     catalog_load_state(catalog);
+    error = level_check(catalog, why);
+    if (error != OK) {
+        catalog_close(catalog);
+        return error;
+    }
     *out = catalog;
     return OK;
 }
@@ -329,30 +335,25 @@ static enum error envelope_read(struct bytes command, struct envelope *out)
     return OK;
 }
 
-static const struct command_row *row_of(const struct catalog *catalog, enum command_kind kind)
+static const struct command_row *row_of(struct catalog_txn *txn, enum command_kind kind)
 {
-    size_t i;
+    const struct command_row *row = catalog_command_row(txn->catalog, kind);
+    char versions[LEVEL_TEXT_MAX];
 
-    for (i = 0; i < catalog->n_rows; i++) {
-        if (catalog->rows[i]->kind == kind) {
-            return catalog->rows[i];
-        }
+    if (row == NULL) {
+        level_describe(txn, versions);
+        fail_stop(
+            "command kind %u in the log is unknown to this program (level %u); it must not be "
+            "skipped. %s: install that version here",
+            (unsigned)kind, catalog_own_level(txn->catalog), versions);
     }
-    fail_stop("command kind %u (%s) in the log is unknown to this program: upgrade this node",
-              (unsigned)kind, command_name(kind));
+    return row;
 }
 
 static void result_write(const struct outcome *outcome, uint64_t index, struct buffer *out)
 {
-    pack_array(out, 4);
-    pack_text(out, error_name(outcome->error));
-    pack_text(out, outcome->error == OK ? "" : outcome->why.text);
-    pack_uint(out, index);
-    if (outcome->body.size > 0) {
-        buffer_append(out, buffer_view(&outcome->body));
-    } else {
-        pack_nil(out);
-    }
+    command_result_write(out, outcome->error, outcome->error == OK ? "" : outcome->why.text, index,
+                         buffer_view(&outcome->body));
 }
 
 /* Keep the result for a repeated id, and let go of the oldest. Which results are kept depends on
@@ -386,7 +387,7 @@ static void store_result(struct catalog_txn *txn, struct bytes id, struct bytes 
 static void run_row(struct catalog_txn *txn, const struct envelope *envelope,
                     const struct catalog_entry *entry, struct outcome *outcome)
 {
-    const struct command_row *row = row_of(txn->catalog, envelope->kind);
+    const struct command_row *row = row_of(txn, envelope->kind);
     struct apply_state *state = &txn->catalog->state;
     struct command_context context = {.txn = txn, .index = entry->index, .actor = envelope->actor};
     struct unpacker body;
@@ -395,7 +396,9 @@ static void run_row(struct catalog_txn *txn, const struct envelope *envelope,
     context.time_ms = state->time_ms;
     unpack_start(&body, envelope->body);
     undo_begin(&txn->catalog->undo);
-    row->apply(&context, &body, outcome);
+    if (level_allows(txn, row, outcome)) {
+        row->apply(&context, &body, outcome);
+    }
     if (outcome->error == OK && buffer_status(&outcome->body) != OK) {
         (void)outcome_fail(outcome, ERROR_TOO_LARGE, "the result of %s is too large", row->name);
     }

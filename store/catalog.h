@@ -14,7 +14,8 @@
 
 struct catalog;
 
-/* rows: all command kinds of the program (borrowed). ERROR_IO, ERROR_FULL. */
+/* rows: all command kinds of the program (borrowed). ERROR_IO, ERROR_FULL; ERROR_UNSUPPORTED: the
+ * cluster has moved to a level that this program does not know (store/level.h). */
 enum error catalog_open(const char *directory, const struct command_row *const *rows, size_t n_rows,
                         struct catalog **out, struct reason *why) MUST_USE;
 /* Clean stop: sync, mark, close. */

@@ -6,6 +6,7 @@ const struct command_row catalog_commands[] = {
     {COMMAND_MEMBER_PUT, "member.put", apply_member_put},
     {COMMAND_MEMBER_REMOVE, "member.remove", apply_member_remove},
     {COMMAND_JOIN_TOKEN_PUT, "join-token.put", apply_join_token_put},
+    {COMMAND_MEMBER_ANNOUNCE, "member.announce", apply_member_announce},
     {COMMAND_USER_PUT, "user.put", apply_user_put},
     {COMMAND_USER_DELETE, "user.delete", apply_user_delete},
     {COMMAND_BLOB_COMMIT, "blob.commit", apply_blob_commit},

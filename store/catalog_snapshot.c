@@ -13,6 +13,7 @@
 #include "base/failpoint.h"
 #include "base/memory.h"
 #include "store/catalog_state.h"
+#include "store/level.h"
 
 #include <stdlib.h>
 
@@ -94,8 +95,13 @@ static void write_head(struct snapshot_writer *writer, uint64_t index)
     frame_end(writer);
 }
 
+/* An empty table is not named, so that a member that does not know it yet takes the snapshot of one
+ * that does. */
 static void write_table(struct snapshot_writer *writer, struct catalog_txn *txn, enum table table)
 {
+    if (table_count(txn, table) == 0) {
+        return;
+    }
     frame_begin(writer, 2, FRAME_TABLE);
     pack_text(&writer->frame, table_name(table));
     frame_end(writer);
@@ -365,5 +371,5 @@ enum error catalog_restore(struct catalog *catalog, uint64_t index,
     catalog_swap_environment(catalog, environment);
     FAILPOINT("catalog.after_swap");
     catalog_load_state(catalog);
-    return OK;
+    return level_check(catalog, why);
 }

@@ -31,6 +31,36 @@ void command_begin(struct buffer *out, enum command_kind kind, const struct comm
     pack_string(out, actor);
 }
 
+enum error command_kind_of(struct bytes command, enum command_kind *out)
+{
+    struct unpacker in;
+    uint64_t kind;
+
+    unpack_start(&in, command);
+    unpack_array_of(&in, 5);
+    (void)unpack_uint(&in);
+    kind = unpack_uint(&in);
+    if (unpack_status(&in) != OK || kind > INT32_MAX) {
+        return ERROR_INVALID;
+    }
+    *out = (enum command_kind)kind;
+    return OK;
+}
+
+void command_result_write(struct buffer *out, enum error error, const char *text, uint64_t index,
+                          struct bytes body)
+{
+    pack_array(out, 4);
+    pack_text(out, error_name(error));
+    pack_text(out, text);
+    pack_uint(out, index);
+    if (body.size > 0) {
+        buffer_append(out, body);
+    } else {
+        pack_nil(out);
+    }
+}
+
 static enum error error_of_name(struct bytes name, enum error *out)
 {
     unsigned i;

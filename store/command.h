@@ -18,12 +18,14 @@
 #define COMMAND_ID_SIZE 16
 #define ACTOR_MAX       128
 
-/* Numbers are in the log: append only. 1..99 store/, 100..199 promotion/. */
+/* Numbers are in the log: append only. 1..99 store/, 100..199 promotion/. After a release, a new
+ * kind takes a new feature level in its row: docs/decisions/0009-levels.md. */
 #define COMMAND_LIST(X)                                                                            \
     X(COMMAND_CLUSTER_CREATE, 1, "cluster.create")                                                 \
     X(COMMAND_MEMBER_PUT, 2, "member.put")                                                         \
     X(COMMAND_MEMBER_REMOVE, 3, "member.remove")                                                   \
     X(COMMAND_JOIN_TOKEN_PUT, 4, "join-token.put")                                                 \
+    X(COMMAND_MEMBER_ANNOUNCE, 5, "member.announce")                                               \
     X(COMMAND_USER_PUT, 10, "user.put")                                                            \
     X(COMMAND_USER_DELETE, 11, "user.delete")                                                      \
     X(COMMAND_BLOB_COMMIT, 20, "blob.commit")                                                      \
@@ -80,6 +82,7 @@ struct command_row {
     const char *name;
     void (*apply)(const struct command_context *context, struct unpacker *body,
                   struct outcome *outcome);
+    unsigned level; /* store/level.h; 0: known from the first. */
 };
 
 struct command_id {
@@ -91,6 +94,12 @@ void command_id_make(struct command_id *id); /* Random. */
 /* Start a command in out; the caller packs exactly one value, the body, after it. */
 void command_begin(struct buffer *out, enum command_kind kind, const struct command_id *id,
                    struct bytes actor);
+
+/* The kind of an encoded command; ERROR_INVALID when it is none. */
+enum error command_kind_of(struct bytes command, enum command_kind *out) MUST_USE;
+/* Append a result with an error and a sentence, as apply writes one. */
+void command_result_write(struct buffer *out, enum error error, const char *text, uint64_t index,
+                          struct bytes body);
 
 /* Read a result. body is borrowed from it. ERROR_INVALID when it is not one. */
 struct command_result {

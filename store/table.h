@@ -42,7 +42,8 @@
     X(TABLE_TAGS_BY_DIGEST, "tags-by-digest")                                                      \
     X(TABLE_RETIRED_MEMBERS, "retired-members")                                                    \
     X(TABLE_STATUSES, "statuses")                                                                  \
-    X(TABLE_HOLDS, "holds")
+    X(TABLE_HOLDS, "holds")                                                                        \
+    X(TABLE_MEMBER_LEVELS, "member-levels")
 
 enum table {
 #define X(id, name) id,
