@@ -1,79 +1,15 @@
 """Real clients at every node: what one pushes through one node, it pulls whole through the next.
 skopeo, podman and buildah, with a login and on an open cluster. Images are small and made here."""
-import gzip
-import hashlib
-import io
-import itertools
 import json
 import os
 import pathlib
 import shutil
-import subprocess
-import tarfile
 import tempfile
 
 import pytest
 
 import caisson
-
-PAIRS = [(1, 2), (2, 3), (3, 1)]
-DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
-BUSYBOX = "/bin/busybox"
-_names = itertools.count()
-
-
-def need(tool):
-    path = shutil.which(tool)
-    if path is None:
-        pytest.skip(f"{tool} is not installed (scripts/setup does)")
-    return path
-
-
-def fresh_repository(kind):
-    return f"clients/{kind}-{os.getpid()}-{next(_names)}"
-
-
-class Layout:
-    """An OCI image layout with an index of two small images, tagged "all"; "one" is the first."""
-
-    def __init__(self, path):
-        self.path = path
-        (path / "blobs" / "sha256").mkdir(parents=True)
-        (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-        images = [self.image(architecture) for architecture in ("amd64", "arm64")]
-        index = self.add({"schemaVersion": 2, "mediaType": caisson.INDEX, "manifests": images},
-                         caisson.INDEX)
-        named = [{**index, "annotations": {"org.opencontainers.image.ref.name": "all"}},
-                 {**images[0], "annotations": {"org.opencontainers.image.ref.name": "one"}}]
-        (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": named}))
-        self.index, self.one = index["digest"], images[0]["digest"]
-
-    def add(self, content, media_type):
-        data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        digest = caisson.digest_of(data)
-        (self.path / "blobs" / "sha256" / digest[7:]).write_bytes(data)
-        return {"mediaType": media_type, "digest": digest, "size": len(data)}
-
-    def image(self, architecture):
-        layers, ids = [], []
-        for number in range(2):
-            data = io.BytesIO()
-            with tarfile.open(fileobj=data, mode="w") as tar:
-                entry = tarfile.TarInfo(f"{architecture}-{number}")
-                entry.size = 3000
-                tar.addfile(entry, io.BytesIO(f"{number}".encode() * 3000))
-            # Compressed, or skopeo would do it on the way.
-            layers.append(self.add(gzip.compress(data.getvalue(), mtime=0),
-                                   caisson.LAYER + "+gzip"))
-            ids.append("sha256:" + hashlib.sha256(data.getvalue()).hexdigest())
-        config = self.add({"architecture": architecture, "os": "linux", "config": {},
-                           "rootfs": {"type": "layers", "diff_ids": ids}}, caisson.CONFIG)
-        descriptor = self.add({"schemaVersion": 2, "mediaType": caisson.MANIFEST,
-                               "config": config, "layers": layers}, caisson.MANIFEST)
-        return {**descriptor, "platform": {"architecture": architecture, "os": "linux"}}
-
-    def names(self):
-        return {path.name for path in (self.path / "blobs" / "sha256").iterdir()}
+from clients import BUSYBOX, DOCKER, PAIRS, Client, Layout, fresh_repository, host, pulled_digest
 
 
 @pytest.fixture(scope="module")
@@ -98,48 +34,6 @@ def place(request):
     return request.getfixturevalue("_open_cluster"), None
 
 
-class Client:
-    """One tool with a home of its own, so that nothing of the machine's is read or left behind."""
-
-    def __init__(self, tool, home, login):
-        self.program, self.tool, self.home, self.login = need(tool), tool, home, login
-        self.policy = home / "policy.json"
-        self.policy.write_text('{"default":[{"type":"insecureAcceptAnything"}]}')
-        self.auth = home / "auth.json"
-        (home / "run").mkdir()
-        self.environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home),
-                            "XDG_RUNTIME_DIR": str(home / "run"),
-                            "REGISTRY_AUTH_FILE": str(self.auth)}
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-            self.environment.pop(name, None)
-        self.auth.write_text("{}")
-
-    def options(self):
-        if self.tool == "skopeo":
-            return ["--policy", str(self.policy)]
-        return ["--storage-driver", "vfs", "--root", str(self.home / "root"),
-                "--runroot", str(self.home / "runroot")]
-
-    def try_run(self, *arguments, timeout=120, stdin=None):
-        return subprocess.run([self.program, *self.options(), *map(str, arguments)], text=True,
-                              capture_output=True, timeout=timeout, env=self.environment,
-                              input=stdin, check=False)
-
-    def run(self, *arguments, **more):
-        done = self.try_run(*arguments, **more)
-        assert done.returncode == 0, f"{self.tool} {arguments}: {done.stdout}{done.stderr}"
-        return done.stdout.strip()
-
-    def log_in(self, cluster, node):
-        if self.login:
-            self.run("login", "--tls-verify=false", "--username", self.login[0],
-                     "--password-stdin", host(cluster, node), stdin=self.login[1])
-
-
-def host(cluster, node):
-    return cluster.url(node).removeprefix("http://")
-
-
 @pytest.fixture
 def client(place):
     """client("skopeo"): logged in at all nodes where there is a login."""
@@ -155,14 +49,6 @@ def client(place):
         return made
     yield make
     shutil.rmtree(short, ignore_errors=True)
-
-
-def pulled_digest(cluster, node, repository, tag, login):
-    """(digest, media type) that the node gives for a tag."""
-    answer = cluster.call(node, f"/v2/{repository}/manifests/{tag}", auth=login)
-    assert answer.status == 200, answer
-    assert caisson.digest_of(answer.body) == answer.headers["Docker-Content-Digest"]
-    return answer.headers["Docker-Content-Digest"], answer.headers["Content-Type"]
 
 
 # --- skopeo ---------------------------------------------------------------------------------------
