@@ -39,8 +39,9 @@ static void answer_missing(struct exchange *exchange, const struct command_resul
         }
         digest_format(&digest, text);
         json_array_append_new(errors,
-                              json_pack("{s:s, s:s, s:{s:s}}", "code", "MANIFEST_BLOB_UNKNOWN",
-                                        "message", result->why.text, "detail", "digest", text));
+                              json_pack("{s:s, s:s, s:{s:s, s:s}}", "code", "MANIFEST_BLOB_UNKNOWN",
+                                        "message", result->why.text, "detail", "digest", text,
+                                        "hint", oci_error_hint("MANIFEST_BLOB_UNKNOWN")));
     }
     exchange_answer_json(exchange, 400, json_pack("{s:o}", "errors", errors));
 }

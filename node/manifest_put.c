@@ -244,7 +244,7 @@ static bool read_condition(struct push *push)
     if (none_match.size == 0 && match.size == 0) {
         return true;
     }
-    if (match.size > 2 && match.data[0] == '"') {
+    if (match.size > 2 && match.data[0] == '"' && match.data[match.size - 1] == '"') {
         match = bytes_slice(match, 1, match.size - 2);
     }
     push->condition = none_match.size > 0 ? 1 : 2;

@@ -2,6 +2,8 @@
 
 #include "base/assert.h"
 
+#include <string.h>
+
 struct row {
     unsigned status;
     const char *oci, *api;
@@ -47,11 +49,53 @@ struct oci_error oci_error_of(enum error error, bool is_oci)
     return (struct oci_error){rows[error].status, is_oci ? rows[error].oci : rows[error].api};
 }
 
+/* What a person does about each of the specification's codes. The message says what was wrong with
+ * this request; 5xx codes and those of /api/v1 leave it at that. */
+const char *oci_error_hint(const char *code)
+{
+    static const struct {
+        const char *code, *hint;
+    } hints[] = {
+        {"BLOB_UNKNOWN", "check the digest and the repository, or push the blob; blobs of other "
+                         "repositories have to be mounted first"},
+        {"BLOB_UPLOAD_INVALID", "ask where the upload stands (GET its Location), and go on there "
+                                "with one request at a time"},
+        {"BLOB_UPLOAD_UNKNOWN", "start the upload again: POST /v2/<name>/blobs/uploads/"},
+        {"DENIED", "ask an administrator for the right, or take the way that the message names"},
+        {"DIGEST_INVALID", "send sha256: or sha512: with lower-case hex digits, computed over the "
+                           "exact bytes that are sent; start again if the bytes were damaged"},
+        {"MANIFEST_BLOB_UNKNOWN", "push what the manifest refers to into this repository first, "
+                                  "then the manifest again"},
+        {"MANIFEST_INVALID", "correct the manifest (OCI image specification) or its Content-Type "
+                             "and push it again"},
+        {"MANIFEST_UNKNOWN", "check the tag or digest: GET /v2/<name>/tags/list has the tags"},
+        {"NAME_INVALID", "use a name in the grammar of the OCI distribution specification"},
+        {"NAME_UNKNOWN", "check the path and the repository's name; a repository begins with the "
+                         "first push"},
+        {"SIZE_INVALID", "send exactly the bytes that Content-Length and Content-Range announce"},
+        {"TOOMANYREQUESTS", "wait for the seconds in Retry-After, then send the request again"},
+        {"UNAUTHORIZED", "log in with a user of this registry"},
+        {"UNSUPPORTED", "send the request in the form that the message names"},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof hints / sizeof hints[0]; i++) {
+        if (strcmp(hints[i].code, code) == 0) {
+            return hints[i].hint;
+        }
+    }
+    return NULL;
+}
+
 json_t *oci_error_body(const char *code, const char *message, json_t *detail_taken)
 {
+    const char *hint = oci_error_hint(code);
     json_t *text = json_string(message);
     json_t *error = json_object();
 
+    if (detail_taken == NULL && hint != NULL) {
+        detail_taken = json_pack("{s:s}", "hint", hint);
+    }
     if (text == NULL) { /* The sentence quotes bytes that are not UTF-8. */
         text = json_string("invalid input (the detailed message is not valid UTF-8)");
     }

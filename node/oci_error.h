@@ -17,8 +17,11 @@ struct oci_error {
 /* is_oci: the request's path is under /v2. error is not OK. */
 struct oci_error oci_error_of(enum error error, bool is_oci);
 
-/* {"errors":[{"code","message"[,"detail"]}]}; detail (may be NULL) is taken. The caller owns the
- * result. */
+/* What to do about a code of the OCI distribution specification; NULL for other codes. */
+const char *oci_error_hint(const char *code);
+
+/* {"errors":[{"code","message"[,"detail"]}]}; detail is taken, NULL: {"hint"}, where the code has
+ * one. The caller owns the result. */
 json_t *oci_error_body(const char *code, const char *message, json_t *detail_taken);
 
 /* "Not Found", "" for a status that this server never sends. */

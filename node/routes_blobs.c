@@ -123,6 +123,9 @@ static void unlink_cb(struct control_propose *propose, enum error status,
         exchange_fail(exchange, status, NULL);
     } else if (result->error == ERROR_PROMOTION_ONLY) {
         write_rule_refuse(exchange, result->why.text);
+    } else if (result->error == ERROR_DENIED) { /* A manifest needs it: nobody may, now. */
+        exchange_set_header(exchange, "Allow", "GET, HEAD");
+        exchange_fail_as(exchange, 405, "DENIED", NULL, "%s", result->why.text);
     } else {
         exchange_fail(exchange, result->error, &result->why);
     }

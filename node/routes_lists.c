@@ -6,10 +6,11 @@
 #include "store/catalog.h"
 
 /* tags/list and _catalog: names in bytewise order after "last", n of them, with a Link to the next
- * page when there is more. Without n: all, up to the bounds of one page. */
+ * page when there is more. Without n: all (not every client follows a Link), as far as they fit
+ * into the 4 MiB that clients take. */
 
 #define PAGE_NAMES_MAX 10000u
-#define PAGE_BYTES_MAX (2u * 1024 * 1024)
+#define PAGE_BYTES_MAX (3584u * 1024)
 
 struct page {
     struct exchange *exchange;
@@ -48,7 +49,7 @@ static bool page_open(struct page *page, struct exchange *exchange)
 {
     struct bytes n;
 
-    *page = (struct page){.exchange = exchange, .n_wanted = PAGE_NAMES_MAX};
+    *page = (struct page){.exchange = exchange, .n_wanted = UINT64_MAX};
     if (exchange_query(exchange, "n", 0, &n)) {
         if (bytes_to_uint(n, &page->n_wanted) != OK) {
             exchange_fail_as(exchange, 400, "UNSUPPORTED", NULL, "n must be a number, 0 or more");
@@ -72,7 +73,8 @@ static void page_answer(struct page *page)
         exchange_set_header(exchange, "Link",
                             "<" BYTES_FMT "?last=" BYTES_FMT "&n=%llu>; rel=\"next\"",
                             BYTES_ARG(exchange_path(exchange)), BYTES_ARG(page->last),
-                            (unsigned long long)page->n_wanted);
+                            (unsigned long long)(page->n_wanted < PAGE_NAMES_MAX ? page->n_wanted
+                                                                                 : PAGE_NAMES_MAX));
     }
     CHECK(buffer_status(&page->body) == OK);
     exchange_answer(exchange, 200, "application/json", buffer_view(&page->body));

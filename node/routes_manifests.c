@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "node/blob_serve.h"
 #include "node/consistency.h"
 #include "node/manifest_load.h"
 #include "node/worker.h"
@@ -66,17 +67,6 @@ static void loaded_cb(struct manifest_load *load, enum error status, struct byte
     exchange_release(exchange);
 }
 
-/* If-None-Match: "a", W/"b", c or *. */
-static bool is_not_modified(struct exchange *exchange, const char *digest)
-{
-    struct bytes list = exchange_header(exchange, "If-None-Match");
-    struct bytes wanted = bytes_of_string(digest);
-
-    return bytes_equal_string(list, "*") ||
-           (list.size >= wanted.size &&
-            memmem(list.data, list.size, wanted.data, wanted.size) != NULL);
-}
-
 static void answer_found(struct pull *pull)
 {
     struct exchange *exchange = pull->exchange;
@@ -88,7 +78,7 @@ static void answer_found(struct pull *pull)
     if (!pull->reference.is_tag) {
         exchange_set_header(exchange, "Cache-Control", "max-age=31536000, immutable");
     }
-    if (is_not_modified(exchange, digest)) {
+    if (etag_list_names(exchange_header(exchange, "If-None-Match"), digest)) {
         exchange_answer(exchange, 304, NULL, BYTES_NONE);
         return;
     }

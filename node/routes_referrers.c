@@ -4,6 +4,8 @@
 #include "node/worker.h"
 #include "store/catalog.h"
 
+#include <ctype.h>
+
 /* Manifests whose subject is a digest, as an image index; always 200, an unknown repository or
  * digest has none. Pages end at about a megabyte (annotations can be large); "last" in the Link is
  * the digest where the next page starts after. */
@@ -84,21 +86,35 @@ static bool visit(void *data, const struct digest *digest, const struct manifest
     return true;
 }
 
+/* As a query's value; an unescaped '+' came as a space. */
+static void append_escaped(struct buffer *out, struct bytes text)
+{
+    size_t i;
+
+    for (i = 0; i < text.size; i++) {
+        int c = text.data[i] == ' ' ? '+' : text.data[i];
+
+        if (isalnum(c) || c == '.' || c == '/' || c == '-' || c == '_') {
+            buffer_append_byte(out, (uint8_t)c);
+        } else {
+            buffer_print(out, "%%%02X", (unsigned)c);
+        }
+    }
+}
+
 static void set_link(struct referrers *list)
 {
     struct exchange *exchange = list->exchange;
     char text[DIGEST_TEXT_MAX];
     struct buffer types;
     struct bytes wanted;
-    size_t i, j;
+    size_t i;
 
     digest_format(&list->last, text);
-    buffer_init(&types, 8192);
+    buffer_init(&types, 64 * 1024);
     for (i = 0; exchange_query(exchange, "artifactType", i, &wanted); i++) {
         buffer_append_string(&types, "&artifactType=");
-        for (j = 0; j < wanted.size; j++) {
-            buffer_print(&types, "%%%02X", wanted.data[j] == ' ' ? '+' : wanted.data[j]);
-        }
+        append_escaped(&types, wanted);
     }
     exchange_set_header(exchange, "Link", "<" BYTES_FMT "?last=%s%s>; rel=\"next\"",
                         BYTES_ARG(exchange_path(exchange)), text, buffer_string(&types));

@@ -111,15 +111,18 @@ static enum error content_range_read(struct bytes text, uint64_t *first, uint64_
     return *first <= *last && *last < INT64_MAX ? OK : ERROR_RANGE;
 }
 
-/* Answers and gives the session back when the range does not fit; it stays as it was. */
-static bool content_range_fits(struct exchange *exchange, struct session *session)
+/* Answers and gives the session back when the range does not fit; it stays as it was. announced:
+ * the bytes that it speaks of, 0 without a range. */
+static bool content_range_fits(struct exchange *exchange, struct session *session,
+                               uint64_t *announced)
 {
     struct bytes text = exchange_header(exchange, "Content-Range");
     uint64_t first = 0, last = 0, size = upload_size(session->upload);
-    int64_t length = exchange_content_length(exchange);
+    int64_t length = exchange_has_body(exchange) ? exchange_content_length(exchange) : 0;
     char uuid[UPLOAD_UUID_SIZE + 1];
     enum error rv;
 
+    *announced = 0;
     if (text.size == 0) {
         return true;
     }
@@ -129,6 +132,7 @@ static bool content_range_fits(struct exchange *exchange, struct session *sessio
         rv = ERROR_RANGE;
     }
     if (rv == OK && (length < 0 || (uint64_t)length == last - first + 1)) {
+        *announced = last - first + 1;
         return true;
     }
     session_back(exchange, session);
@@ -136,7 +140,9 @@ static bool content_range_fits(struct exchange *exchange, struct session *sessio
     set_range(exchange, size);
     if (rv == OK) {
         exchange_fail_as(exchange, 400, "SIZE_INVALID", NULL,
-                         "Content-Length %" PRId64 " does not match Content-Range", length);
+                         "Content-Length %" PRId64
+                         " does not match Content-Range: send the chunk again with its size",
+                         length);
     } else {
         exchange_fail_as(exchange, rv == ERROR_INVALID ? 400 : 416, "BLOB_UPLOAD_INVALID", NULL,
                          "Content-Range must be first-last and go on at %" PRIu64
@@ -228,11 +234,12 @@ static void finish_stored(struct upload_request *request)
 }
 
 static void finish_start(struct exchange *exchange, struct session *session,
-                         const struct digest *digest)
+                         const struct digest *digest, uint64_t announced)
 {
     struct upload_request *request = upload_request_create(exchange, session);
 
     request->digest = *digest;
+    request->announced = announced;
     if (session->state == SESSION_OPEN) {
         upload_request_body(request, true, finish_stored);
     } else {
@@ -258,6 +265,7 @@ static void post_session(struct exchange *exchange)
     rv = session_create(worker->uploads, exchange_parameter(exchange, "name"),
                         exchange_actor(exchange), &session, &why);
     if (rv == ERROR_TOO_LARGE) {
+        exchange_set_header(exchange, "Retry-After", "10");
         exchange_fail_as(exchange, 429, "TOOMANYREQUESTS", NULL, "%s", why.text);
         return;
     }
@@ -267,7 +275,7 @@ static void post_session(struct exchange *exchange)
     }
     relay_choose(worker, session);
     if (text.data != NULL) {
-        finish_start(exchange, session, &digest);
+        finish_start(exchange, session, &digest, 0);
         return;
     }
     set_location(exchange, session->uuid);
@@ -328,6 +336,8 @@ static void patch_stored(struct upload_request *request)
 
 void upload_patch_handler(struct exchange *exchange)
 {
+    struct upload_request *request;
+    uint64_t announced;
     struct session *session;
 
     if (!write_rule_allows(exchange) || (session = session_of(exchange)) == NULL) {
@@ -335,14 +345,17 @@ void upload_patch_handler(struct exchange *exchange)
     }
     if (session->state != SESSION_OPEN) {
         session_is_over(exchange, session);
-    } else if (content_range_fits(exchange, session)) {
-        upload_request_body(upload_request_create(exchange, session), true, patch_stored);
+    } else if (content_range_fits(exchange, session, &announced)) {
+        request = upload_request_create(exchange, session);
+        request->announced = announced;
+        upload_request_body(request, true, patch_stored);
     }
 }
 
 void upload_put_handler(struct exchange *exchange)
 {
     struct bytes text = BYTES_NONE;
+    uint64_t announced;
     struct session *session;
     struct digest digest;
 
@@ -354,13 +367,13 @@ void upload_put_handler(struct exchange *exchange)
         session_back(exchange, session);
         fail_digest(exchange, text);
     } else if (session->state == SESSION_OPEN) {
-        if (content_range_fits(exchange, session)) {
-            finish_start(exchange, session, &digest);
+        if (content_range_fits(exchange, session, &announced)) {
+            finish_start(exchange, session, &digest, announced);
         }
     } else if (!digest_equal(&digest, &session->digest)) {
         session_is_over(exchange, session);
     } else if (session->state == SESSION_STORED) {
-        finish_start(exchange, session, &digest);
+        finish_start(exchange, session, &digest, 0);
     } else {
         session_back(exchange, session);
         set_blob_location(exchange, &digest);

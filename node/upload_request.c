@@ -7,6 +7,7 @@
 #include "node/relay.h"
 #include "node/worker.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 static void upload_request_next(struct upload_request *request);
@@ -63,7 +64,7 @@ void upload_request_answer(struct upload_request *request, unsigned status)
     exchange_release(request->exchange);
 }
 
-/* --- a body that was cut short --------------------------------------------------------------- */
+/* --- a body that is taken back ---------------------------------------------------------------- */
 
 static void truncate_cb(struct upload *upload, void *data, enum error status,
                         const struct reason *why)
@@ -76,9 +77,18 @@ static void truncate_cb(struct upload *upload, void *data, enum error status,
         upload_request_fail(request, status, why);
         return;
     }
-    fail(&request->why, ERROR_INVALID,
-         "the request's body ended early; its bytes were taken back, send it again");
-    upload_request_fail(request, ERROR_INVALID, &request->why);
+    if (request->is_cut) {
+        fail(&request->why, ERROR_INVALID,
+             "the request's body ended early; its bytes were taken back, send it again");
+        upload_request_fail(request, ERROR_INVALID, &request->why);
+        return;
+    }
+    upload_request_leave(request);
+    exchange_fail_as(request->exchange, 400, "SIZE_INVALID", NULL,
+                     "the body does not have the %" PRIu64 " bytes of Content-Range; what came was "
+                     "taken back",
+                     request->announced);
+    exchange_release(request->exchange);
 }
 
 /* --- the body -------------------------------------------------------------------------------- */
@@ -110,11 +120,22 @@ static void relay_done(void *data)
     request->stored(request);
 }
 
+/* Without Content-Length, only the end tells whether the body is what Content-Range announced. */
+static bool has_wrong_size(const struct upload_request *request)
+{
+    return request->announced > 0 &&
+           upload_size(request->session->upload) - request->offset != request->announced;
+}
+
 /* Nothing more comes and nothing is under way. */
 static void upload_request_stored(struct upload_request *request)
 {
     request->is_stored = true;
-    if (request->is_cut) {
+    if (!request->is_cut && has_wrong_size(request) && request->relay != NULL) {
+        relay_abort(request->relay);
+        request->relay = NULL;
+    }
+    if (request->is_cut || has_wrong_size(request)) {
         upload_truncate(request->session->upload, &request->worker->loop, request->offset,
                         truncate_cb, request);
     } else if (request->relay != NULL) {

@@ -22,6 +22,7 @@ struct upload_request {
     struct session *session;
     struct digest digest; /* Of a finishing request. */
     struct control_propose propose;
+    uint64_t announced; /* Bytes that Content-Range speaks of; 0: none was sent. */
     /* Private. */
     struct relay *relay;
     uint64_t offset; /* Of the session before this request. */
@@ -35,8 +36,8 @@ struct upload_request {
 /* Takes the checked out session. */
 struct upload_request *upload_request_create(struct exchange *exchange, struct session *session);
 /* Receive the body, then call stored: all of it is in the session's file, and with the relay's
- * targets when relayed. On a failure, or a body that is cut short, the request answers by itself.
- */
+ * targets when relayed. On a failure, or a body that is cut short or not of the announced size, the
+ * request answers by itself; the latter two leave the session as it was. */
 void upload_request_body(struct upload_request *request, bool is_relayed, upload_request_cb stored);
 /* The end, each of them: the session is checked in, then the answer is given. */
 void upload_request_fail(struct upload_request *request, enum error error,

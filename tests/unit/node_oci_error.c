@@ -14,6 +14,10 @@ test_oci_error__every_error_has_a_status_and_the_codes_are_the_specification_s(v
     size_t i;
 
     (void)state;
+    for (i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        assert_non_null(oci_error_hint(codes[i]));
+    }
+    assert_null(oci_error_hint("UNAVAILABLE"));
     for (error = OK + 1; error < ERROR_N; error++) {
         struct oci_error oci = oci_error_of((enum error)error, true);
 
