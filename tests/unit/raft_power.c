@@ -9,7 +9,8 @@
 /* The N-th write or sync fails, or the power goes at it. This program's own pwrite, fdatasync,
  * fsync and rename stand before libc's: they remember what was overwritten since the last sync of
  * its file, so that a cut can put back any of the 512-byte sectors that no sync covered, as a disk
- * with a volatile cache would. A child runs and dies; the parent looks at what is left. */
+ * with a volatile cache would, and take back the last renames that no sync of a directory covered.
+ * A child runs and dies; the parent looks at what is left. */
 
 #define SECTOR 512
 
@@ -17,14 +18,22 @@ enum fault { FAULT_NONE, FAULT_EIO, FAULT_CUT };
 
 struct unsynced {
     struct unsynced *next; /* Newest first. */
-    int fd;
+    ino_t inode;
+    int fd; /* Its own. */
     off_t offset;
     size_t size, old_size;
     uint8_t *old;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* A rename that no sync of a directory has covered yet. */
+struct renamed {
+    struct renamed *next; /* Newest first. */
+    char from[300], to[300];
+};
+
 static struct unsynced *writes;
+static struct renamed *renames;
 static enum fault fault;
 static unsigned calls_left;
 static unsigned seed;
@@ -41,7 +50,8 @@ static void put_back(const struct unsynced *write)
         size_t n = SECTOR - (size_t)(write->offset + (off_t)at) % SECTOR;
 
         n = n < write->size - at ? n : write->size - at;
-        if (next_random() % 2 == 0 && at + n <= write->old_size) {
+        /* Behind the old end there were zeros. */
+        if (next_random() % 2 == 0) {
             syscall(SYS_pwrite64, write->fd, write->old + at, n, write->offset + (off_t)at);
         }
         at += n;
@@ -58,6 +68,11 @@ static bool strikes(void)
         for (struct unsynced *write = writes; write != NULL; write = write->next) {
             put_back(write);
         }
+        /* In their order: when one is lost, so are those after it. */
+        for (struct renamed *one = renames; one != NULL && next_random() % 4 != 0;
+             one = one->next) {
+            syscall(SYS_rename, one->to, one->from);
+        }
         _exit(EXIT_FAIL_STOP);
     }
     return true;
@@ -66,14 +81,16 @@ static bool strikes(void)
 static void remember(int fd, size_t size, off_t offset)
 {
     struct unsynced *write = calloc(1, sizeof *write);
+    struct stat info;
     ssize_t n;
 
-    if (write == NULL || (write->old = calloc(1, size + 1)) == NULL) {
+    if (fstat(fd, &info) != 0 || write == NULL || (write->old = calloc(1, size + 1)) == NULL) {
         abort();
     }
     n = pread(fd, write->old, size, offset);
     *write = (struct unsynced){.next = writes,
-                               .fd = fd,
+                               .inode = info.st_ino,
+                               .fd = dup(fd),
                                .offset = offset,
                                .size = size,
                                .old_size = n < 0 ? 0 : (size_t)n,
@@ -98,11 +115,25 @@ ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset)
     return n;
 }
 
+static void forget_renames(void)
+{
+    while (renames != NULL) {
+        struct renamed *one = renames;
+
+        renames = one->next;
+        free(one);
+    }
+}
+
 static int sync_one(int fd)
 {
     struct unsynced **at = &writes;
+    struct stat info;
     int rv = 0;
 
+    if (fstat(fd, &info) != 0) {
+        abort();
+    }
     pthread_mutex_lock(&lock);
     if (strikes()) {
         errno = EIO;
@@ -111,13 +142,17 @@ static int sync_one(int fd)
     while (*at != NULL && rv == 0) {
         struct unsynced *write = *at;
 
-        if (write->fd == fd) {
+        if (write->inode == info.st_ino) {
             *at = write->next;
+            close(write->fd);
             free(write->old);
             free(write);
         } else {
             at = &write->next;
         }
+    }
+    if (rv == 0 && S_ISDIR(info.st_mode)) {
+        forget_renames();
     }
     pthread_mutex_unlock(&lock);
     return rv;
@@ -139,6 +174,17 @@ int rename(const char *from, const char *to)
 
     pthread_mutex_lock(&lock);
     fails = strikes();
+    if (!fails) {
+        struct renamed *one = calloc(1, sizeof *one);
+
+        if (one == NULL) {
+            abort();
+        }
+        snprintf(one->from, sizeof one->from, "%s", from);
+        snprintf(one->to, sizeof one->to, "%s", to);
+        one->next = renames;
+        renames = one;
+    }
     pthread_mutex_unlock(&lock);
     if (fails) {
         errno = EIO;
@@ -154,7 +200,43 @@ struct told {
     uint64_t term;
 };
 
-/* Appends, truncations and terms from where the log is, each told before the next. */
+static enum error content_write(void *view, enum error (*sink)(void *sink_data, struct bytes piece),
+                                void *sink_data, struct reason *why)
+{
+    static uint8_t content[3000];
+
+    (void)view;
+    (void)why;
+    memset(content, 0xa5, sizeof content);
+    return sink(sink_data, bytes_of(content, sizeof content));
+}
+
+static void snapshot_done(struct storage_snapshot *request, enum error status, const char *why)
+{
+    struct fixture *f = request->data;
+
+    (void)why;
+    f->status = status;
+    f->done++;
+}
+
+/* A snapshot up to index, after which the log keeps next to nothing. */
+static void put_snapshot(struct fixture *f, uint64_t index, uint64_t term)
+{
+    struct storage_snapshot request = {.data = f};
+    struct raft_snapshot snapshot = {.index = index, .term = term, .configuration_index = 1};
+    unsigned before = f->done;
+
+    raft_configuration_init(&snapshot.configuration);
+    assert_int_equal(raft_configuration_add(&snapshot.configuration, 7, "a:1", RAFT_VOTER), 0);
+    storage_snapshot_put(f->storage, &request, 1, &snapshot,
+                         (struct snapshot_content){content_write, NULL}, snapshot_done);
+    raft_configuration_close(&snapshot.configuration);
+    fixture_wait(f, before + 1);
+    assert_int_equal(f->status, OK);
+}
+
+/* Appends, truncations, snapshots and terms from where the log is, each told before the next. */
 static void work(const struct fixture *parent, int pipe_fd)
 {
     struct told told;
@@ -184,6 +266,9 @@ static void work(const struct fixture *parent, int pipe_fd)
         told.last += 1 + i % 4;
         if (write(pipe_fd, &told, sizeof told) != sizeof told) {
             _exit(3);
+        }
+        if (i % 10 == 4) {
+            put_snapshot(&f, told.last, told.term);
         }
     }
     fixture_close(&f);
