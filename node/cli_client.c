@@ -186,6 +186,7 @@ static int exit_of_status(long status)
     switch (status) {
     case 403:
     case 412:
+    case 423:
         return CLI_BLOCKED;
     case 409:
         return CLI_CONFLICT;

@@ -45,7 +45,7 @@ struct cli_reply {
 int cli_request(const struct cli_client *client, const struct cli_call *call,
                 struct cli_reply *reply) MUST_USE;
 /* CLI_OK for a 2xx; otherwise prints the errors of the answer (OCI form) and gives the exit code:
- * 403 and 412 CLI_BLOCKED, 409 CLI_CONFLICT, 503 CLI_NO_QUORUM, else CLI_FAILED. */
+ * 403, 412 and 423 CLI_BLOCKED, 409 CLI_CONFLICT, 503 CLI_NO_QUORUM, else CLI_FAILED. */
 int cli_reply_check(const struct cli_reply *reply) MUST_USE;
 /* The body, indented, on stdout. */
 void cli_reply_print(const struct cli_reply *reply);

@@ -3,7 +3,6 @@
 #include "base/memory.h"
 #include "base/stream.h"
 #include "node/access.h"
-#include "node/command_tables.h"
 #include "node/config.h"
 #include "node/descriptors.h"
 #include "node/join.h"
@@ -13,6 +12,7 @@
 #include "node/repair.h"
 #include "node/routes_admin.h"
 #include "node/routes_blobs.h"
+#include "node/routes_controls.h"
 #include "node/routes_internal.h"
 #include "node/routes_leader.h"
 #include "node/routes_manifests.h"
@@ -24,18 +24,17 @@
 
 /* The worker threads and what runs on the first of them. */
 
-static const struct route *const client_routes[] = {
-    routes_status,    routes_manifests, routes_blobs,
-    routes_promotion, routes_users,     routes_join_tokens,
-    routes_leader,    routes_version,   NULL,
-};
+/* clang-format off: a row each, so that an addition is one line. */
+#define CLIENT_ROUTES                                                                              \
+    routes_status, routes_manifests, routes_blobs, routes_promotion, routes_statuses,              \
+        routes_holds, routes_users, routes_join_tokens, routes_leader, routes_version
+/* clang-format on */
+
+static const struct route *const client_routes[] = {CLIENT_ROUTES, NULL};
 
 /* Peers may forward any client's request, so theirs is a superset. */
-static const struct route *const internal_routes[] = {
-    routes_internal, routes_join,      routes_status, routes_manifests,
-    routes_blobs,    routes_promotion, routes_users,  routes_join_tokens,
-    routes_leader,   routes_version,   NULL,
-};
+static const struct route *const internal_routes[] = {routes_internal, routes_join, CLIENT_ROUTES,
+                                                      NULL};
 
 /* --- opening ---------------------------------------------------------------------------------- */
 

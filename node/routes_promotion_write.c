@@ -97,6 +97,10 @@ static unsigned status_of(const struct flow *flow, const struct promotion *promo
 {
     *code = NULL;
     if (promotion->state == PROMOTION_OPEN) {
+        if (flow->kind == FLOW_CREATE && strcmp(evaluation->code, "FROZEN") == 0) {
+            *code = evaluation->code;
+            return 423;
+        }
         if (flow->kind == FLOW_CREATE && evaluation->verdict == VERDICT_BLOCKED) {
             *code = "GATE_FAILED";
             return 412;

@@ -4,6 +4,7 @@
 #include "node/router.h"
 #include "node/routes_admin.h"
 #include "node/routes_blobs.h"
+#include "node/routes_controls.h"
 #include "node/routes_internal.h"
 #include "node/routes_leader.h"
 #include "node/routes_manifests.h"
@@ -49,6 +50,11 @@ static const struct expected {
     {POST, "/api/v1/promotions/{id}/cancel", ACCESS_LOGIN},
     {GET, "/api/v1/environments/{stage}", ACCESS_LOGIN},
     {GET, "/api/v1/audit/entries", ACCESS_ADMIN},
+    {GET | POST, "/api/v1/statuses", ACCESS_LOGIN},
+    {GET, "/api/v1/holds", ACCESS_LOGIN},
+    {POST, "/api/v1/holds", ACCESS_ADMIN},
+    {DELETE, "/api/v1/holds/{id}", ACCESS_ADMIN},
+    {POST, "/api/v1/quarantines", ACCESS_ADMIN},
     /* Administration. */
     {GET, "/api/v1/users", ACCESS_ADMIN},
     {GET | PUT | DELETE, "/api/v1/users/{user}", ACCESS_ADMIN},
@@ -64,8 +70,9 @@ static const struct expected {
 };
 
 static const struct route *const tables[] = {
-    routes_status,      routes_manifests, routes_blobs, routes_promotion, routes_users,
-    routes_join_tokens, routes_internal,  routes_join,  routes_leader,    NULL,
+    routes_status, routes_manifests,   routes_blobs,    routes_promotion,
+    routes_users,  routes_join_tokens, routes_internal, routes_join,
+    routes_leader, routes_statuses,    routes_holds,    NULL,
 };
 
 /* With HEAD where there is GET, as the router does it. */
