@@ -19,6 +19,9 @@
 #define READ_SIZE         65536
 #define USER_TIMEOUT_MS   10000
 #define KEEPALIVE_SECONDS 10
+#define REFUSE_MS         2000
+
+#define TLS_RECORD_HANDSHAKE 0x16
 
 static void on_readable(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf);
 static void on_timer(uv_timer_t *timer);
@@ -184,18 +187,53 @@ static void step_tls(struct stream *stream, struct bytes in)
     deliver(stream);
 }
 
+/* Does a TLS client begin like this? Asked once, of the first bytes. */
+static bool is_stranger(struct stream *stream, struct bytes bytes)
+{
+    bool is_first = stream->state == STREAM_HANDSHAKE && !stream->is_greeted;
+
+    stream->is_greeted = true;
+    return is_first && !stream->connected_by_us && stream->events->not_tls != NULL &&
+           bytes.data[0] != TLS_RECORD_HANDSHAKE;
+}
+
+/* Answer in its own words and end, without a reset that would eat the answer. */
+static void refuse_stranger(struct stream *stream)
+{
+    tls_session_close(stream->tls);
+    stream->tls = NULL;
+    stream->refused = true;
+    stream->state = STREAM_OPEN;
+    (void)uv_timer_start(&stream->timer, on_timer, REFUSE_MS, 0);
+    stream_write_raw(stream, stream->events->not_tls(stream));
+    stream_shutdown(stream);
+}
+
 static void take(struct stream *stream, struct bytes bytes)
 {
-    if (stream->tls != NULL) {
+    if (stream->refused) {
+        return;
+    }
+    if (stream->tls != NULL && is_stranger(stream, bytes)) {
+        refuse_stranger(stream);
+    } else if (stream->tls != NULL) {
         step_tls(stream, bytes);
     } else {
         stream->events->received(stream, bytes);
     }
 }
 
+static void end_refused(struct stream *stream)
+{
+    stream_fail(stream, ERROR_INVALID, "plain bytes came where TLS is spoken");
+}
+
 static void take_end(struct stream *stream)
 {
-    if (stream->ended) {
+    if (stream->refused) {
+        end_refused(stream);
+    }
+    if (stream->ended || stream->refused) {
         return;
     }
     if (stream->tls != NULL) {
@@ -267,7 +305,9 @@ static void on_timer(uv_timer_t *timer)
     struct stream *stream = container_of(timer, struct stream, timer);
     struct reason why;
 
-    if (stream->state == STREAM_HANDSHAKE && stream->tls == NULL) {
+    if (stream->refused) {
+        end_refused(stream);
+    } else if (stream->state == STREAM_HANDSHAKE && stream->tls == NULL) {
         become_open(stream);
     } else if (stream->state == STREAM_CONNECTING || stream->state == STREAM_HANDSHAKE) {
         stream_fail(stream,

@@ -30,6 +30,11 @@ struct stream_events {
     void (*drained)(struct stream *stream);
     /* Over: why is OK for our own stream_close(). The stream may be freed in here. */
     void (*closed)(struct stream *stream, enum error why, const char *text);
+    /* A server with TLS was sent something else first. What to answer, as it is, before the
+     * connection ends (closed follows, ERROR_INVALID); it is borrowed for the call. NULL: the
+     * handshake fails.
+     */
+    struct bytes (*not_tls)(struct stream *stream);
 };
 
 enum stream_state {
@@ -53,6 +58,8 @@ struct stream {
     bool ended;      /* Nothing more will come... */
     bool ended_told; /* ...and the owner knows. */
     bool shutting_down;
+    bool is_greeted; /* The first bytes came. */
+    bool refused;    /* It was not TLS: what comes is dropped until the other side ends. */
     bool connected_by_us;
     enum error error;
     char error_text[160];

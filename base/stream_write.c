@@ -28,7 +28,7 @@ static void on_written(uv_write_t *request, int status)
     }
     if (status != 0) {
         stream_fail_uv(stream, status, "cannot send");
-    } else if (stream->queued == 0 && stream->state == STREAM_OPEN) {
+    } else if (stream->queued == 0 && stream->state == STREAM_OPEN && !stream->refused) {
         stream->events->drained(stream);
     }
 }

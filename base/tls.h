@@ -33,6 +33,9 @@ struct tls_options {
 
 enum error tls_context_open(const struct tls_options *options, struct tls_context **out,
                             struct reason *why) MUST_USE;
+/* Sessions from now on show fresh's certificate; those that are open live on with theirs. Both of
+ * role TLS_CLIENTS; fresh is taken. Any thread. */
+void tls_context_renew(struct tls_context *context, struct tls_context *fresh_taken);
 void tls_context_hold(struct tls_context *context);
 void tls_context_release(struct tls_context *context);
 

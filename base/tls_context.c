@@ -295,6 +295,7 @@ enum error tls_context_open(const struct tls_options *options, struct tls_contex
     }
     context = memory_zero(sizeof *context);
     atomic_init(&context->references, 1);
+    CHECK(pthread_mutex_init(&context->lock, NULL) == 0);
     context->role = options->role;
     memcpy(context->ca_sha256, options->ca_sha256, sizeof context->ca_sha256);
     snprintf(context->cluster, sizeof context->cluster, "%s", cluster);
@@ -307,6 +308,19 @@ enum error tls_context_open(const struct tls_options *options, struct tls_contex
     }
     *out = context;
     return OK;
+}
+
+void tls_context_renew(struct tls_context *context, struct tls_context *fresh_taken)
+{
+    SSL_CTX *old;
+
+    PRE(context->role == TLS_CLIENTS && fresh_taken->role == TLS_CLIENTS);
+    CHECK(pthread_mutex_lock(&context->lock) == 0);
+    old = context->ssl;
+    context->ssl = fresh_taken->ssl;
+    CHECK(pthread_mutex_unlock(&context->lock) == 0);
+    fresh_taken->ssl = old;
+    tls_context_release(fresh_taken);
 }
 
 void tls_context_hold(struct tls_context *context)
@@ -327,6 +341,7 @@ void tls_context_release(struct tls_context *context)
     CHECK(before > 0);
     if (before == 1) {
         SSL_CTX_free(context->ssl);
+        CHECK(pthread_mutex_destroy(&context->lock) == 0);
         memory_wipe(context, sizeof *context);
         free(context);
     }

@@ -5,6 +5,7 @@
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* What base/tls_*.c share; no other file includes it. */
@@ -14,6 +15,7 @@
 struct tls_context {
     atomic_uint references;
     enum tls_role role;
+    pthread_mutex_t lock; /* Of ssl, which tls_context_renew() changes. */
     SSL_CTX *ssl;
     uint8_t ca_sha256[32];
     char cluster[TLS_CLUSTER_MAX + 1]; /* "": any (only while pinning the CA). */

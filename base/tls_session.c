@@ -19,7 +19,9 @@ struct tls_session *tls_session_open(struct tls_context *context, bool is_server
     ERGO(!is_server, context->role != TLS_CLIENTS);
     tls_context_hold(context);
     session->context = context;
+    CHECK(pthread_mutex_lock(&context->lock) == 0);
     session->ssl = SSL_new(context->ssl);
+    CHECK(pthread_mutex_unlock(&context->lock) == 0);
     session->in = BIO_new(BIO_s_mem());
     session->out = BIO_new(BIO_s_mem());
     CHECK(session->ssl != NULL && session->in != NULL && session->out != NULL);

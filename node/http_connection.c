@@ -143,6 +143,7 @@ static bool step_head(struct connection *c)
         c->deadline_ms = 0;
     }
     if (c->view.data[0] == 0x16 && (c->view.size < 2 || c->view.data[1] == 0x03)) {
+        listener_tell(c->listener, "TLS", "plain HTTP", &c->stream);
         refuse(c, 400, "UNSUPPORTED", "this port speaks plain HTTP, not TLS");
         return true;
     }
@@ -401,6 +402,19 @@ static void drained_cb(struct stream *stream)
     close_when_flushed(c);
 }
 
+static struct bytes not_tls_cb(struct stream *stream)
+{
+    static const char answer[] =
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 129\r\n"
+        "Docker-Distribution-API-Version: registry/2.0\r\nConnection: close\r\n\r\n"
+        "{\"errors\":[{\"code\":\"UNSUPPORTED\",\"message\":\"a plain HTTP request was sent to a "
+        "port that speaks TLS: use https://\",\"detail\":{}}]}";
+    struct connection *c = stream->data;
+
+    listener_tell(c->listener, "plain HTTP", "TLS", stream);
+    return c->listener->options.is_internal ? BYTES_NONE : BYTES_LITERAL(answer);
+}
+
 static void closed_cb(struct stream *stream, enum error why, const char *text)
 {
     struct connection *c = stream->data;
@@ -419,6 +433,7 @@ static const struct stream_events events = {
     .ready = ready_cb,
     .received = received_cb,
     .ended = ended_cb,
+    .not_tls = not_tls_cb,
     .drained = drained_cb,
     .closed = closed_cb,
 };

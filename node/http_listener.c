@@ -16,6 +16,7 @@
 #define WRITE_MS        60000
 #define SWEEP_MS_MIN    20
 #define SWEEP_MS_MAX    1000
+#define TELL_MS         10000
 #define BACKLOG         1024
 
 static void defaults(struct http_listener_options *options)
@@ -67,6 +68,21 @@ static void idle_cb(uv_idle_t *idle)
 void listener_wake(struct http_listener *listener)
 {
     CHECK(uv_idle_start(&listener->idle, idle_cb) == 0);
+}
+
+void listener_tell(struct http_listener *listener, const char *came, const char *speaks,
+                   const struct stream *stream)
+{
+    uint64_t now = uv_now(listener->loop);
+    char address[64];
+
+    if (listener->told_ms != 0 && now - listener->told_ms < TELL_MS) {
+        return;
+    }
+    listener->told_ms = now;
+    stream_peer_address(stream, address);
+    LOG_WARN("http: %s came with %s to %s, which speaks %s: refused", address, came,
+             listener->options.address, speaks);
 }
 
 static void handle_closed_cb(uv_handle_t *handle)

@@ -31,6 +31,7 @@ struct http_listener {
     struct list connections, ready;
     size_t n_connections, n_open; /* All, and those that are not closing. */
     bool is_full;                 /* Said once, until most are gone. */
+    uint64_t told_ms;             /* When listener_tell() said something. */
     bool is_closing;
     uint64_t drain_deadline_ms;
     unsigned open_handles;
@@ -110,6 +111,10 @@ struct exchange {
 /* http_listener.c */
 /* Have the connections in ready advanced in the next turn of the loop. */
 void listener_wake(struct http_listener *listener);
+/* In the log, but not for each of many: somebody came with one protocol, the port speaks another.
+ */
+void listener_tell(struct http_listener *listener, const char *came, const char *speaks,
+                   const struct stream *stream);
 /* Take the connection out of the listener, which may be over with its last one. */
 void listener_forget(struct connection *connection);
 

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "node/client_tls.h"
 #include "node/config.h"
 #include "node/node_private.h"
 
@@ -85,6 +86,7 @@ static void stop_finish(struct node *node)
 {
     uv_close((uv_handle_t *)&node->terminate, NULL);
     uv_close((uv_handle_t *)&node->interrupt, NULL);
+    uv_close((uv_handle_t *)&node->hangup, NULL);
     mailbox_close(&node->mailbox);
 }
 
@@ -127,6 +129,16 @@ static void stop_signal_cb(uv_signal_t *signal, int number)
     stop_enter(node, STOP_DRAIN);
 }
 
+static void reload_signal_cb(uv_signal_t *signal, int number)
+{
+    struct node *node = signal->data;
+
+    (void)number;
+    if (node->stop_step == STOP_NOT) {
+        client_tls_reload(&node->reload, &node->loop, node->config, node->client_tls);
+    }
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 static void process_setup(void)
@@ -145,6 +157,7 @@ static void loop_setup(struct node *node)
     mailbox_init(&node->mailbox, &node->loop);
     CHECK(uv_signal_init(&node->loop, &node->terminate) == 0);
     CHECK(uv_signal_init(&node->loop, &node->interrupt) == 0);
+    CHECK(uv_signal_init(&node->loop, &node->hangup) == 0);
 }
 
 /* Until here a signal ends the process: a join may wait for minutes, and there is nothing to hand
@@ -154,6 +167,8 @@ static void signals_setup(struct node *node)
     node->terminate.data = node->interrupt.data = node;
     CHECK(uv_signal_start(&node->terminate, stop_signal_cb, SIGTERM) == 0);
     CHECK(uv_signal_start(&node->interrupt, stop_signal_cb, SIGINT) == 0);
+    node->hangup.data = node;
+    CHECK(uv_signal_start(&node->hangup, reload_signal_cb, SIGHUP) == 0);
 }
 
 static enum error node_open(struct node *node, struct reason *why)

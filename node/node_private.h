@@ -2,6 +2,7 @@
 #define NODE_NODE_PRIVATE_H
 
 #include "base/mailbox.h"
+#include "node/client_tls.h"
 #include "node/command_tables.h"
 #include "node/control.h"
 #include "node/node.h"
@@ -49,7 +50,8 @@ struct node {
     /* node.c: the control thread is the main thread. */
     uv_loop_t loop;
     struct mailbox mailbox;
-    uv_signal_t terminate, interrupt;
+    uv_signal_t terminate, interrupt, hangup;
+    struct client_tls_reload reload;
     int stop_step;
     unsigned stop_waiting;
     struct stop_task stop_tasks[NODE_WORKERS_MAX];

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "node/bootstrap.h"
+#include "node/client_tls.h"
 #include "node/cluster_start.h"
 #include "node/config.h"
 #include "node/node_private.h"
@@ -97,32 +98,6 @@ static enum error open_peer_tls(struct node *node, enum tls_role role, struct tl
     return tls_context_open(&options, out, why);
 }
 
-static enum error open_client_tls(struct node *node, struct reason *why)
-{
-    struct tls_options options = {.role = TLS_CLIENTS};
-    struct buffer certificate, key;
-    enum error rv;
-
-    if (node->config->tls_certificate[0] == '\0') {
-        return OK;
-    }
-    buffer_init(&key, 1);
-    rv = durable_read("", node->config->tls_certificate, 1u << 20, &certificate, why);
-    if (rv == OK) {
-        buffer_release(&key);
-        rv = durable_read("", node->config->tls_key, 1u << 20, &key, why);
-    }
-    if (rv == OK) {
-        options.certificate = buffer_view(&certificate);
-        options.key = buffer_view(&key);
-        rv = tls_context_open(&options, &node->client_tls, why);
-        memory_wipe(key.data, key.size);
-    }
-    buffer_release(&certificate);
-    buffer_release(&key);
-    return rv;
-}
-
 static enum error open_tls(struct node *node, struct reason *why)
 {
     enum error rv = open_peer_tls(node, TLS_PEER, &node->peer_tls, why);
@@ -131,7 +106,7 @@ static enum error open_tls(struct node *node, struct reason *why)
         rv = open_peer_tls(node, TLS_PEER_GREET, &node->greet_tls, why);
     }
     if (rv == OK) {
-        rv = open_client_tls(node, why);
+        rv = client_tls_open(node->config, &node->client_tls, why);
     }
     return rv;
 }
