@@ -36,6 +36,7 @@ extern const struct cli_command cli_cluster_join_commands[];
 extern const struct cli_command cli_leader_commands[];
 extern const struct cli_command cli_user_commands[];
 extern const struct cli_command cli_promotion_commands[];
+extern const struct cli_command cli_environment_commands[];
 extern const struct cli_command cli_controls_commands[];
 
 /* The whole program: finds the command, runs it, gives its exit code. */

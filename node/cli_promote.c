@@ -1,22 +1,14 @@
 #include "node/cli_promotion.h"
 
-#include "base/clock.h"
 #include "base/json.h"
-#include "base/random.h"
 #include "promotion/duration.h"
 #include "promotion/repository_map.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* `caisson promote`. The request carries a key, so that it can be sent again while the cluster has
- * no leader, and still is one promotion. */
-
-#define RETRY_MS    15000
-#define POLL_US     500000
-#define KEY_HEX_MAX 33
+/* `caisson promote`. */
 
 struct wish {
     struct cli_client client;
@@ -140,99 +132,6 @@ static json_t *make_body(const struct wish *wish, int argc, char **argv, int *co
     return body;
 }
 
-/* Send it until somebody decides; the key makes that once. */
-static int send_request(const struct wish *wish, const char *key, json_t *body,
-                        struct cli_reply *reply)
-{
-    uint64_t end = clock_monotonic_ms() + RETRY_MS;
-    int code;
-
-    for (;;) {
-        struct cli_call call = {.method = "POST",
-                                .path = "/api/v1/promotions",
-                                .body = json_incref(body),
-                                .idempotency_key = key};
-
-        code = cli_request(&wish->client, &call, reply);
-        if ((code == CLI_OK && reply->status != 503) || clock_monotonic_ms() >= end) {
-            return code;
-        }
-        cli_reply_release(reply);
-        usleep(POLL_US);
-    }
-}
-
-/* What the server said about the promotion: its document, also when it comes as an error's detail.
- */
-static json_t *promotion_of(const struct cli_reply *reply)
-{
-    const json_t *error = json_array_get(json_object_get(reply->body, "errors"), 0);
-    json_t *detail = json_object_get(error, "detail");
-
-    return error == NULL                                  ? reply->body
-           : json_object_get(detail, "plan_hash") != NULL ? detail
-                                                          : NULL;
-}
-
-/* Ask again until it is over or the time is; *promotion is replaced by the newest document. */
-static void wait_for(const struct wish *wish, json_t **promotion)
-{
-    uint64_t end = clock_monotonic_ms() + wish->wait_ms;
-    char path[128], shown[64] = "";
-    bool is_terminal = isatty(STDERR_FILENO) == 1;
-
-    if (!cli_promotion_path(cli_promotion_text(*promotion, "id"), "", path, sizeof path)) {
-        return;
-    }
-    while (!cli_promotion_is_closed(*promotion) && clock_monotonic_ms() < end) {
-        struct cli_call call = {.method = "GET", .path = path};
-        const char *state = cli_promotion_text(*promotion, "state");
-        struct cli_reply reply;
-
-        if (is_terminal || strcmp(shown, state) != 0) {
-            fprintf(stderr, "%s%s: %.160s%s", is_terminal ? "\r\033[K" : "", state,
-                    cli_promotion_text(*promotion, "summary"), is_terminal ? "" : "\n");
-            snprintf(shown, sizeof shown, "%s", state);
-        }
-        usleep(POLL_US);
-        if (cli_request(&wish->client, &call, &reply) == CLI_OK && reply.status == 200 &&
-            reply.body != NULL) {
-            json_decref(*promotion);
-            *promotion = json_incref(reply.body);
-        }
-        cli_reply_release(&reply);
-    }
-    if (is_terminal) {
-        fprintf(stderr, "\r\033[K");
-    }
-}
-
-static int show_end(const struct wish *wish, const struct cli_reply *reply)
-{
-    json_t *promotion = promotion_of(reply);
-    int code;
-
-    if (promotion == NULL) {
-        return cli_reply_check(reply);
-    }
-    promotion = json_incref(promotion);
-    if (wish->wait_ms > 0 && !wish->is_dry_run) {
-        wait_for(wish, &promotion);
-    }
-    if (cli_client_wants_json(&wish->client)) {
-        json_dumpf(promotion, stdout, JSON_INDENT(2));
-        printf("\n");
-    } else {
-        cli_promotion_print(promotion);
-    }
-    code = cli_promotion_exit(promotion);
-    if (wish->is_dry_run && strcmp(cli_promotion_text(promotion, "state"), "ready") == 0) {
-        code = CLI_OK;
-    }
-    json_decref(promotion);
-    return code;
-}
-
 static int read_wish(int argc, char **argv, struct wish *wish, int *n)
 {
     const struct cli_option options[] = {{"--to", CLI_TEXT, &wish->to},
@@ -264,8 +163,6 @@ static int read_wish(int argc, char **argv, struct wish *wish, int *n)
 int cli_promote_run(int argc, char **argv)
 {
     struct wish wish = {.to = NULL};
-    struct cli_reply reply = {0};
-    char made[KEY_HEX_MAX];
     json_t *body;
     int n, code = read_wish(argc, argv, &wish, &n);
 
@@ -276,12 +173,5 @@ int cli_promote_run(int argc, char **argv)
     if (body == NULL) {
         return code;
     }
-    random_hex(made, (KEY_HEX_MAX - 1) / 2);
-    code = send_request(&wish, wish.key != NULL ? wish.key : made, body, &reply);
-    json_decref(body);
-    if (code == CLI_OK) {
-        code = show_end(&wish, &reply);
-    }
-    cli_reply_release(&reply);
-    return code;
+    return cli_promotion_request(&wish.client, body, wish.key, wish.wait_ms);
 }

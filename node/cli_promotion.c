@@ -130,6 +130,16 @@ static void print_items(const json_t *promotion)
     cli_table_print(&table);
 }
 
+static void stages_cell(struct cli_table *table, const json_t *promotion)
+{
+    if (strcmp(cli_promotion_text(promotion, "kind"), "rollback") == 0) {
+        cli_table_cell(table, "rollback of %s", cli_promotion_text(promotion, "to"));
+    } else {
+        cli_table_cell(table, "%s -> %s", cli_promotion_text(promotion, "from"),
+                       cli_promotion_text(promotion, "to"));
+    }
+}
+
 void cli_promotion_print(const json_t *promotion)
 {
     static const char *const headings[] = {"PROMOTION", "PIPELINE", "STAGES", "STATE", "ASKED BY"};
@@ -140,8 +150,7 @@ void cli_promotion_print(const json_t *promotion)
                    json_object_get(promotion, "id") != NULL ? cli_promotion_text(promotion, "id")
                                                             : "(dry run)");
     cli_table_cell(&table, "%s", cli_promotion_text(promotion, "pipeline"));
-    cli_table_cell(&table, "%s -> %s", cli_promotion_text(promotion, "from"),
-                   cli_promotion_text(promotion, "to"));
+    stages_cell(&table, promotion);
     cli_table_cell(&table, "%s", cli_promotion_text(promotion, "state"));
     cli_table_cell(&table, "%s", cli_promotion_text(promotion, "requester"));
     cli_table_print(&table);
@@ -248,8 +257,7 @@ static void print_list(const json_t *list)
 
         cli_table_cell(&table, "%s", cli_promotion_text(promotion, "id"));
         cli_table_cell(&table, "%s", cli_promotion_text(promotion, "pipeline"));
-        cli_table_cell(&table, "%s -> %s", cli_promotion_text(promotion, "from"),
-                       cli_promotion_text(promotion, "to"));
+        stages_cell(&table, promotion);
         cli_table_cell(&table, "%s", cli_promotion_text(promotion, "state"));
         cli_table_cell(&table, "%s%s", cli_promotion_text(json_array_get(items, 0), "target"),
                        json_array_size(items) > 1 ? ", ..." : "");
@@ -499,8 +507,5 @@ const struct cli_command cli_promotion_commands[] = {
     {"pipeline list", GROUP, "list pipelines",
      "Usage: caisson pipeline list\n\nExample:\n  caisson pipeline list -o json\n",
      cli_pipeline_list_run},
-    {"env", GROUP, "show what is in a stage now",
-     "Usage: caisson env STAGE --pipeline NAME\n\nExample:\n  caisson env prod --pipeline shop\n",
-     cli_environment_run},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -3,6 +3,8 @@
 
 #include "node/cli_client.h"
 
+#include <stdint.h>
+
 /* Shared by the commands about promotions. */
 
 /* One call that has to succeed; the answer is the caller's then (cli_reply_release()). */
@@ -18,6 +20,10 @@ int cli_promotion_exit(const json_t *promotion);
 bool cli_promotion_is_closed(const json_t *promotion);
 /* A member as text, "" when there is none. */
 const char *cli_promotion_text(const json_t *object, const char *key);
+/* Ask for a promotion (taken: its body), until somebody decides or 15 s are over, and show what
+ * came of it; key NULL: one is made; wait_ms: wait that long for its end. Gives the exit code. */
+int cli_promotion_request(const struct cli_client *client, json_t *body, const char *key,
+                          uint64_t wait_ms) MUST_USE;
 /* "/api/v1/promotions/ID" and suffix. False after a sentence: no id. */
 bool cli_promotion_path(const char *id, const char *suffix, char *path, size_t size);
 
@@ -26,6 +32,5 @@ int cli_promote_run(int argc, char **argv);
 int cli_pipeline_apply_run(int argc, char **argv);
 int cli_pipeline_show_run(int argc, char **argv);
 int cli_pipeline_list_run(int argc, char **argv);
-int cli_environment_run(int argc, char **argv);
 
 #endif

@@ -22,7 +22,7 @@ struct member_view {
     char url[MEMBER_ADDRESS_MAX + 8]; /* Of this node; "": another's, whose scheme is not known. */
     const char *role;                 /* "leader", "follower" or "learner". */
     bool reachable;                   /* By this node; itself always. */
-    unsigned level; /* Announced; 0: not yet. */
+    unsigned level;                   /* Announced; 0: not yet. */
     char version[VIEW_NAME_MAX];
     uint64_t match_index;
     uint64_t round_trip_us;
@@ -37,7 +37,7 @@ struct cluster_view {
     bool is_tls; /* This node serves clients over TLS. */
     uint64_t catalog_index;
     char state_hash[65];
-    unsigned level; /* store/level.h */
+    unsigned level;            /* store/level.h */
     uint64_t under_replicated; /* Blobs with fewer live copies than they should have. */
     uint64_t copies;
     struct blob_store_space space;

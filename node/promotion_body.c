@@ -130,14 +130,20 @@ static void hash_body(struct promotion_body *out)
 
 enum error promotion_body_parse(struct bytes json, struct promotion_body *out, struct reason *why)
 {
-    static const char *const allowed[] = {"pipeline", "to",      "items", "expect",
-                                          "reason",   "dry_run", "wait",  NULL};
+    static const char *const allowed[] = {"pipeline", "kind",    "to",   "items", "expect",
+                                          "reason",   "dry_run", "wait", NULL};
+    static const char *const kinds[] = {"promote", "rollback", NULL};
+    size_t kind = 0;
     enum error error;
 
     *out = (struct promotion_body){0};
     error = json_parse(json, API_BODY_MAX, &out->document, why);
     if (error == OK) {
         error = document_check_members(out->document, "promotion", allowed, NULL, why);
+    }
+    if (error == OK) {
+        error = document_choice(out->document, "promotion", "kind", kinds, &kind, why);
+        out->request.is_rollback = kind == 1;
     }
     if (error == OK) {
         out->request.pipeline = text_of(json_object_get(out->document, "pipeline"));

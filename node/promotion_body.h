@@ -6,12 +6,13 @@
 #include <jansson.h>
 
 /* The body of POST /api/v1/promotions:
- *   {"pipeline": "shop", "to": "prod",
+ *   {"pipeline": "shop", "to": "prod", "kind": "promote" or "rollback",
  *    "items": [{"repo": "test/shop/web", "digest": "sha256:..", "tags": ["1.4.2"],
  *               "channels": ["stable"]}],
  *    "expect": {"prod/shop/web:stable": "sha256:.." or null}, "reason": "CHG-1042",
  *    "dry_run": false, "wait": 30}
- * An item has "digest" or "tag"; without "tags" and "channels" the source's tag is set. */
+ * An item has "digest" or "tag"; without "tags" and "channels" the source's tag is set. The items
+ * of a rollback are of the stage that it leads to. */
 
 struct promotion_body {
     struct promotion_request request; /* Borrows from the document. */

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-/* Pipelines, and what is in their stages. */
+/* Pipelines: their documents. */
 
 /* --- GET /pipelines, /pipelines/{pipeline} --------------------------------------------------- */
 
@@ -194,102 +194,4 @@ void pipeline_put(struct exchange *exchange)
         return;
     }
     exchange_read_body(exchange, PIPELINE_SIZE_MAX, put_body_cb);
-}
-
-/* --- GET /environments/{stage} --------------------------------------------------------------- */
-
-struct inventory {
-    struct exchange *exchange;
-    struct catalog_txn *txn;
-    const struct stage *stage;
-    struct bytes repository;
-    json_t *repositories, *tags;
-};
-
-static bool visit_tag(void *data, struct bytes name)
-{
-    struct inventory *inventory = data;
-    struct tag_record tag;
-
-    /* Attachments belong to what they are attached to. */
-    if (!bytes_starts_with(name, BYTES_LITERAL("sha256-")) &&
-        !bytes_starts_with(name, BYTES_LITERAL("sha512-")) &&
-        catalog_tag(inventory->txn, inventory->repository, name, &tag) == OK) {
-        json_array_append_new(inventory->tags,
-                              json_pack("{s:o, s:o, s:o, s:o}", "name", view_text(name), "digest",
-                                        view_digest(&tag.digest), "since", view_time(tag.time_ms),
-                                        "by", view_text(tag.actor)));
-    }
-    return true;
-}
-
-static bool visit_repository(void *data, struct bytes name)
-{
-    struct inventory *inventory = data;
-    struct bytes capture;
-
-    if (repository_pattern_match(&inventory->stage->repos, name, &capture) &&
-        exchange_may(inventory->exchange, ACTION_PULL, name)) {
-        inventory->repository = name;
-        inventory->tags = json_array();
-        catalog_tags(inventory->txn, name, BYTES_NONE, visit_tag, inventory);
-        json_array_append_new(
-            inventory->repositories,
-            json_pack("{s:o, s:o}", "name", view_text(name), "tags", inventory->tags));
-    }
-    return true;
-}
-
-static void answer_stage(struct exchange *exchange, struct catalog_txn *txn,
-                         const struct pipeline *pipeline, const struct stage *stage)
-{
-    struct inventory inventory = {
-        .exchange = exchange, .txn = txn, .stage = stage, .repositories = json_array()};
-    uint64_t index = catalog_txn_index(txn);
-    uint64_t revision = promotion_stage_revision(txn, bytes_of_string(pipeline->name),
-                                                 bytes_of_string(stage->name));
-
-    catalog_repositories(txn, BYTES_NONE, visit_repository, &inventory);
-    exchange_set_header(exchange, "X-Raft-Index", "%llu", (unsigned long long)index);
-    exchange_answer_json(exchange, 200,
-                         json_pack("{s:s, s:s, s:I, s:I, s:o}", "pipeline", pipeline->name, "stage",
-                                   stage->name, "revision", (json_int_t)revision, "raft_index",
-                                   (json_int_t)index, "repositories", inventory.repositories));
-}
-
-static void answer_environment(struct exchange *exchange)
-{
-    struct pipeline *pipeline = NULL;
-    const struct stage *stage;
-    struct catalog_txn txn;
-    struct bytes name;
-    struct reason why = {""};
-    char names[400];
-    enum error error;
-
-    if (!exchange_query(exchange, "pipeline", 0, &name)) {
-        exchange_fail_as(exchange, 400, "INVALID", NULL, "say which pipeline: ?pipeline=NAME");
-        return;
-    }
-    catalog_read(exchange_worker(exchange)->catalog, &txn);
-    error = policy_load(&txn, name, &pipeline, &why);
-    if (error != OK) {
-        exchange_fail(exchange, error, &why);
-    } else {
-        stage = pipeline_stage(pipeline, exchange_parameter(exchange, "stage"));
-        if (stage != NULL) {
-            answer_stage(exchange, &txn, pipeline, stage);
-        } else {
-            pipeline_stage_names(pipeline, names, sizeof names);
-            exchange_fail_as(exchange, 404, "NOT_FOUND", NULL, "stages of pipeline %s: %s",
-                             pipeline->name, names);
-        }
-        pipeline_release(pipeline);
-    }
-    catalog_done(&txn);
-}
-
-void environment_get(struct exchange *exchange)
-{
-    promotion_read_then(exchange, answer_environment);
 }

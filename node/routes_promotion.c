@@ -245,6 +245,7 @@ const struct route routes_promotion[] = {
     ROUTE(HTTP_POST_, "/api/v1/promotions/{id}/approvals", ACCESS_APPROVE, promotion_post_approval),
     ROUTE(HTTP_POST_, "/api/v1/promotions/{id}/cancel", ACCESS_LOGIN, promotion_post_cancel),
     ROUTE(HTTP_GET_ | HTTP_HEAD_, "/api/v1/environments/{stage}", ACCESS_LOGIN, environment_get),
+    ROUTE(HTTP_GET_ | HTTP_HEAD_, "/api/v1/diff", ACCESS_LOGIN, environment_get),
     ROUTE(HTTP_GET_ | HTTP_HEAD_, "/api/v1/audit/entries", ACCESS_ADMIN, audit_get),
     {0, NULL, (enum access)0, NULL},
 };

@@ -18,7 +18,10 @@
  * /api/v1/promotions/{id}/approvals      {"decision": "approve" or "reject", "comment",
  *                                               "plan_hash"}
  *   POST /api/v1/promotions/{id}/cancel         {"reason"}
- *   GET  /api/v1/environments/{stage}           ?pipeline=: what is in a stage now
+ *   GET  /api/v1/environments/{stage}           ?pipeline=: what is in a stage now, or was:
+ *                                               ?revision=N, ?index=N, ?at=2026-11-23T18:00:00Z
+ *   GET  /api/v1/diff                           ?pipeline=&from=&to=: tags of two stages side by
+ *                                               side
  *   GET  /api/v1/audit/entries                  ?after=&n=&pipeline=&promotion=&kind= */
 extern const struct route routes_promotion[];
 
@@ -37,7 +40,7 @@ void promotion_post(struct exchange *exchange);
 void promotion_get(struct exchange *exchange);
 void promotion_post_approval(struct exchange *exchange);
 void promotion_post_cancel(struct exchange *exchange);
-/* routes_pipeline.c */
+/* routes_pipeline.c, routes_environment.c */
 void pipeline_put(struct exchange *exchange);
 void pipeline_get(struct exchange *exchange);
 void pipeline_get_all(struct exchange *exchange);

@@ -317,18 +317,22 @@ static void dry_run_cb(struct control_read *request, enum error status)
     promotion_release(&promotion);
 }
 
-/* Asking is for those who may push to the source. False: answered. */
+/* Asking is for those who may push to the source, or for a rollback approve there. False: answered.
+ */
 static bool may_request(struct flow *flow)
 {
     const struct promotion_request *wish = &flow->body.request;
     size_t i;
 
     for (i = 0; i < wish->n_items; i++) {
-        if (!exchange_may(flow->exchange, ACTION_PUSH, wish->items[i].source)) {
+        struct bytes source = wish->items[i].source;
+
+        if (!exchange_may(flow->exchange, ACTION_PUSH, source) &&
+            !(wish->is_rollback && exchange_may(flow->exchange, ACTION_APPROVE, source))) {
             exchange_fail_as(flow->exchange, 403, "NOT_ELIGIBLE", NULL,
-                             "%.*s may not ask for it: that takes the action push on %.*s",
+                             "%.*s may not ask for it: that takes the action push%s on %.*s",
                              BYTES_ARG(exchange_actor(flow->exchange)),
-                             BYTES_ARG(wish->items[i].source));
+                             wish->is_rollback ? " or approve" : "", BYTES_ARG(source));
             return false;
         }
     }

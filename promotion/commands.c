@@ -47,6 +47,7 @@ static void pack_request(struct buffer *out, const struct promotion_request *req
 {
     size_t i, k;
 
+    pack_bool(out, request->is_rollback);
     pack_string(out, request->pipeline);
     pack_string(out, request->to);
     pack_string(out, request->reason);
@@ -77,7 +78,7 @@ void command_promotion_create(struct buffer *out, const struct command_id *id, s
                               struct bytes key, const struct digest *request_hash)
 {
     command_begin(out, COMMAND_PROMOTION_CREATE, id, actor);
-    pack_array(out, 8);
+    pack_array(out, 9);
     pack_string(out, promotion);
     pack_string(out, key);
     pack_digest(out, request_hash);

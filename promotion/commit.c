@@ -72,7 +72,7 @@ static const struct gate_outcome *refusing_gate(const struct evaluation *evaluat
     size_t i;
 
     for (i = 0; i < evaluation->n_gates; i++) {
-        if (evaluation->gates[i].result != GATE_PASS &&
+        if (!gate_result_passes(evaluation->gates[i].result) &&
             strcmp(evaluation->gates[i].code, evaluation->code) == 0) {
             return &evaluation->gates[i];
         }

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* promotion.create: [id, key, request hash, pipeline, to, reason,
+/* promotion.create: [id, key, request hash, is a rollback, pipeline, to, reason,
  *   [[source, root or nil, tag, [tag, ...]], ...], [[target, tag, digest or nil], ...]]. */
 
 #define EXPECTS_MAX ((size_t)PROMOTION_ITEMS_MAX * PROMOTION_TAGS_MAX)
@@ -90,6 +90,7 @@ static void read_request(struct unpacker *in, struct promotion_request *out)
 {
     size_t i, n;
 
+    out->is_rollback = unpack_bool(in);
     out->pipeline = unpack_string(in, PIPELINE_NAME_MAX);
     out->to = unpack_string(in, PIPELINE_NAME_MAX);
     out->reason = unpack_string(in, PROMOTION_TEXT_MAX);
@@ -211,7 +212,7 @@ void apply_promotion_create(const struct command_context *context, struct unpack
     struct bytes id, key;
     struct reason why = {""};
 
-    unpack_array_of(body, 8);
+    unpack_array_of(body, 9);
     id = unpack_string(body, PROMOTION_ID_SIZE);
     key = unpack_string(body, PROMOTION_KEY_MAX);
     unpack_digest(body, &request_hash);

@@ -237,6 +237,9 @@ static void run_checks(struct catalog_txn *txn, const struct pipeline *pipeline,
     check_replicas(txn, promotion, evaluation);
     check_holds(txn, promotion, now_ms, evaluation);
     for (i = 0; i < stage->n_gates; i++) {
+        if (!gate_applies(stage, &stage->gates[i], promotion)) {
+            continue;
+        }
         CHECK(evaluation->n_gates < EVALUATION_GATES_MAX);
         gate_decide(txn, stage, &stage->gates[i], promotion, now_ms,
                     &evaluation->gates[evaluation->n_gates++]);

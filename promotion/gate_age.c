@@ -100,4 +100,4 @@ static void decide(const struct gate_question *question, struct gate_outcome *ou
 static const char *const members[] = {"minAge", "maxAge", NULL};
 
 const struct gate_kind gate_kind_age = {
-    .name = "age", .members = members, .parse = parse, .decide = decide};
+    .name = "age", .members = members, .is_about_newness = true, .parse = parse, .decide = decide};

@@ -30,6 +30,7 @@ struct gate_kind {
     const char *name;           /* Its "type". */
     const char *const *members; /* Its own, besides those of every gate; ends with NULL. */
     bool is_for_people;         /* Pending means: somebody has to decide. */
+    bool is_about_newness;      /* Not asked when a stage goes back to what it had, by default. */
     /* Fill gate->settings (one allocation, freed with free()), or leave it NULL. Members were
      * checked. ERROR_INVALID with a sentence that begins with the place. */
     enum error (*parse)(const struct gate_document *document, struct gate *gate,

@@ -125,6 +125,25 @@ void gate_refuse(struct gate_outcome *out, enum gate_result result, const char *
     out->code = code;
 }
 
+bool gate_applies(const struct stage *stage, const struct gate *gate,
+                  const struct promotion *promotion)
+{
+    size_t i;
+
+    if (!promotion_is_rollback(promotion)) {
+        return true;
+    }
+    if (stage->rollback_gates == NULL) {
+        return !gate->kind->is_about_newness;
+    }
+    for (i = 0; i < json_array_size(stage->rollback_gates); i++) {
+        if (strcmp(gate->id, json_string_value(json_array_get(stage->rollback_gates, i))) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void gate_answer(const struct gate_question *question, struct gate_outcome *out)
 {
     const struct gate *gate = question->gate;

@@ -133,4 +133,4 @@ static void decide(const struct gate_question *question, struct gate_outcome *ou
 static const char *const members[] = {"min", "basis", NULL};
 
 const struct gate_kind gate_kind_soak = {
-    .name = "soak", .members = members, .parse = parse, .decide = decide};
+    .name = "soak", .members = members, .is_about_newness = true, .parse = parse, .decide = decide};

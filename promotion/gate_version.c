@@ -101,5 +101,8 @@ static void decide(const struct gate_question *question, struct gate_outcome *ou
 
 static const char *const members[] = {"scheme", NULL};
 
-const struct gate_kind gate_kind_version = {
-    .name = "version", .members = members, .parse = parse, .decide = decide};
+const struct gate_kind gate_kind_version = {.name = "version",
+                                            .members = members,
+                                            .is_about_newness = true,
+                                            .parse = parse,
+                                            .decide = decide};

@@ -28,6 +28,10 @@ struct gate_outcome {
 void gate_decide(struct catalog_txn *txn, const struct stage *stage, const struct gate *gate,
                  const struct promotion *promotion, uint64_t now_ms, struct gate_outcome *out);
 
+/* Is the gate asked for this promotion? A rollback is asked those that the stage's "rollback"
+ * lists, or without such a list all but those about newness (soak, age, version). */
+bool gate_applies(const struct stage *stage, const struct gate *gate,
+                  const struct promotion *promotion);
 /* May actor approve or reject, by the rules of now? ERROR_NOT_ELIGIBLE with a sentence. stage:
  * where the promotion leads. */
 enum error gates_check_approver(struct catalog_txn *txn, const struct stage *stage,

@@ -110,6 +110,38 @@ static enum error stage_gates(const json_t *gates, const json_t *groups, struct 
     return OK;
 }
 
+/* {"gates": [id, ...]}: those that a rollback is asked. The list may be empty. */
+static enum error stage_rollback(const json_t *object, struct stage *out, struct reason *why)
+{
+    static const char *const allowed[] = {"gates", NULL};
+    char place[PIPELINE_NAME_MAX + 32];
+    enum error error;
+    size_t i;
+
+    if (object == NULL) {
+        return OK;
+    }
+    snprintf(place, sizeof place, "stage %s, rollback", out->name);
+    error = document_check_members(object, place, allowed, NULL, why);
+    if (error != OK) {
+        return error;
+    }
+    out->rollback_gates = json_object_get(object, "gates");
+    if (!json_is_array(out->rollback_gates)) {
+        return fail(why, ERROR_INVALID, "%s: gates must be a list of ids, which may be empty",
+                    place);
+    }
+    for (i = 0; i < json_array_size(out->rollback_gates); i++) {
+        const char *id = json_string_value(json_array_get(out->rollback_gates, i));
+
+        if (id == NULL || !has_gate(out, id)) {
+            return fail(why, ERROR_INVALID, "%s: the stage has no gate \"%.64s\"", place,
+                        id != NULL ? id : "");
+        }
+    }
+    return OK;
+}
+
 static enum error stage_write_mode(const json_t *value, struct stage *out, struct reason *why)
 {
     const char *mode = json_string_value(value);
@@ -125,7 +157,8 @@ static enum error stage_write_mode(const json_t *value, struct stage *out, struc
 static enum error stage_parse(const json_t *object, size_t number, const json_t *groups,
                               struct stage *out, struct reason *why)
 {
-    static const char *const allowed[] = {"name", "repos", "write", "from", "gates", NULL};
+    static const char *const allowed[] = {"name",  "repos",    "write", "from",
+                                          "gates", "rollback", NULL};
     const json_t *repos = json_object_get(object, "repos");
     const char *name = json_string_value(json_object_get(object, "name"));
     char place[128];
@@ -152,7 +185,10 @@ static enum error stage_parse(const json_t *object, size_t number, const json_t 
         return error;
     }
     error = stage_write_mode(json_object_get(object, "write"), out, why);
-    return error != OK ? error : stage_gates(json_object_get(object, "gates"), groups, out, why);
+    if (error == OK) {
+        error = stage_gates(json_object_get(object, "gates"), groups, out, why);
+    }
+    return error != OK ? error : stage_rollback(json_object_get(object, "rollback"), out, why);
 }
 
 static enum error resolve_from(struct pipeline *pipeline, const json_t *stages, struct reason *why)

@@ -17,7 +17,8 @@
  *       "gates": [
  *         {"id": "4eyes", "type": "approvals", "rules": [{"group": "release-managers", "min": 2}],
  *          "requesterMayApprove": false, "expire": "72h"},
- *         {"id": "soak", "type": "soak", "min": "24h", "basis": "current-continuous"}]}]}
+ *         {"id": "soak", "type": "soak", "min": "24h", "basis": "current-continuous"}],
+ *       "rollback": {"gates": ["4eyes"]}}]}
  *
  * What is not known is refused, by its place and with what is allowed there: a gate that is not
  * understood must not look as if it guarded something. The canonical form (compact, keys sorted)
@@ -50,6 +51,7 @@ struct stage {
     const struct stage *from; /* NULL: where images come in. */
     struct gate gates[GATES_MAX];
     size_t n_gates;
+    const json_t *rollback_gates; /* Ids; NULL: not said. */
 };
 
 struct pipeline {

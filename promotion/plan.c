@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/pack.h"
+#include "promotion/environment.h"
 
 #include <stdlib.h>
 
@@ -26,28 +27,46 @@ static enum error find_stages(const struct pipeline *pipeline, struct bytes to,
     return OK;
 }
 
+/* Where the item goes: a rollback stays in its repository. */
+static enum error map_item(const struct stage *stage, const struct promotion *promotion,
+                           const struct promotion_item *item, struct buffer *name,
+                           struct reason *why)
+{
+    struct bytes capture;
+
+    if (!promotion_is_rollback(promotion)) {
+        return repository_pattern_map(&stage->from->repos, &stage->repos, item->source, name, why);
+    }
+    if (!repository_pattern_match(&stage->repos, item->source, &capture)) {
+        return fail(why, ERROR_INVALID,
+                    "%.*s is no repository of stage %s: a rollback names what the stage had itself",
+                    BYTES_ARG(item->source), stage->name);
+    }
+    buffer_append(name, item->source);
+    return OK;
+}
+
 /* The stage it comes from and the targets of all items, in memory of the promotion's own. */
 static enum error map_items(const struct stage *stage, struct promotion *promotion,
                             struct reason *why)
 {
+    const char *from = promotion_is_rollback(promotion) ? stage->name : stage->from->name;
     enum error error = OK;
     struct buffer name;
     size_t i;
 
     free(promotion->targets);
     promotion->targets = memory_alloc((promotion->n_items + 1) * NAME_MAX_SIZE);
-    memcpy(promotion->targets + promotion->n_items * NAME_MAX_SIZE, stage->from->name,
-           strlen(stage->from->name));
-    promotion->from = bytes_of(promotion->targets + promotion->n_items * NAME_MAX_SIZE,
-                               strlen(stage->from->name));
+    memcpy(promotion->targets + promotion->n_items * NAME_MAX_SIZE, from, strlen(from));
+    promotion->from =
+        bytes_of(promotion->targets + promotion->n_items * NAME_MAX_SIZE, strlen(from));
     buffer_init(&name, NAME_MAX_SIZE);
     for (i = 0; i < promotion->n_items && error == OK; i++) {
         struct promotion_item *item = &promotion->items[i];
         uint8_t *memory = promotion->targets + i * NAME_MAX_SIZE;
 
         buffer_clear(&name);
-        error =
-            repository_pattern_map(&stage->from->repos, &stage->repos, item->source, &name, why);
+        error = map_item(stage, promotion, item, &name, why);
         if (error != OK) {
             error = ERROR_INVALID;
             break;
@@ -192,6 +211,28 @@ static enum error close_plan(struct catalog_txn *txn, struct promotion *promotio
     return OK;
 }
 
+/* Back only to what a promotion once put there: it went through the gates of its time. */
+static enum error check_history(struct catalog_txn *txn, const struct promotion *promotion,
+                                struct reason *why)
+{
+    size_t i;
+
+    for (i = 0; i < promotion->n_items; i++) {
+        const struct promotion_item *item = &promotion->items[i];
+        char digest[DIGEST_TEXT_MAX];
+
+        if (!environment_had(txn, item->target, &item->root)) {
+            digest_format(&item->root, digest);
+            return fail(
+                why, ERROR_INVALID,
+                "%s was never promoted to %.*s, so that there is nothing to go back to: see "
+                "caisson env",
+                digest, BYTES_ARG(item->target));
+        }
+    }
+    return OK;
+}
+
 enum error plan_again(struct catalog_txn *txn, const struct pipeline *pipeline,
                       struct promotion *promotion, struct reason *why)
 {
@@ -203,6 +244,9 @@ enum error plan_again(struct catalog_txn *txn, const struct pipeline *pipeline,
     }
     promotion->policy_revision = pipeline->revision;
     error = map_items(stage, promotion, why);
+    if (error == OK && promotion_is_rollback(promotion)) {
+        error = check_history(txn, promotion, why);
+    }
     return error != OK ? error : close_plan(txn, promotion, why);
 }
 
@@ -296,6 +340,7 @@ enum error plan_make(struct catalog_txn *txn, const struct pipeline *pipeline,
     PRE(out->n_items == request->n_items);
     out->pipeline = request->pipeline;
     out->to = request->to;
+    out->kind = request->is_rollback ? BYTES_LITERAL("rollback") : BYTES_LITERAL("promote");
     out->reason = request->reason;
     for (i = 0; i < out->n_items && error == OK; i++) {
         error = resolve_item(txn, &request->items[i], &out->items[i], why);

@@ -27,6 +27,8 @@ struct promotion_expect {
 
 struct promotion_request {
     struct bytes pipeline, to, reason;
+    /* Bring back what the stage had: the items are of its own repositories. */
+    bool is_rollback;
     struct promotion_request_item *items;
     size_t n_items;
     struct promotion_expect *expects;

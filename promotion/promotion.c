@@ -25,6 +25,11 @@ const char *promotion_state_name(enum promotion_state state)
     IMPOSSIBLE("no such state");
 }
 
+bool promotion_is_rollback(const struct promotion *promotion)
+{
+    return bytes_equal_string(promotion->kind, "rollback");
+}
+
 void promotion_init(struct promotion *promotion, size_t n_items, size_t n_approvals_max)
 {
     PRE(n_items <= PROMOTION_ITEMS_MAX && n_approvals_max <= APPROVALS_MAX + 1);

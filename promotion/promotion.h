@@ -55,7 +55,7 @@ struct approval {
 /* All bytes are borrowed from memory, or from whoever filled it in. */
 struct promotion {
     struct bytes id, pipeline, from, to;
-    struct bytes kind; /* "promote". */
+    struct bytes kind; /* "promote" or "rollback". */
     struct bytes requester, reason, key;
     enum promotion_state state;
     struct bytes code, text; /* Of the last refusal, or of how it ended. */
@@ -76,6 +76,7 @@ struct promotion {
 };
 
 const char *promotion_state_name(enum promotion_state state);
+bool promotion_is_rollback(const struct promotion *promotion);
 
 /* Room for items and approvals; promotion_release() frees it. */
 void promotion_init(struct promotion *promotion, size_t n_items, size_t n_approvals_max);

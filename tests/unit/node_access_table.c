@@ -49,6 +49,7 @@ static const struct expected {
     {POST, "/api/v1/promotions/{id}/approvals", ACCESS_APPROVE},
     {POST, "/api/v1/promotions/{id}/cancel", ACCESS_LOGIN},
     {GET, "/api/v1/environments/{stage}", ACCESS_LOGIN},
+    {GET, "/api/v1/diff", ACCESS_LOGIN},
     {GET, "/api/v1/audit/entries", ACCESS_ADMIN},
     {GET | POST, "/api/v1/statuses", ACCESS_LOGIN},
     {GET, "/api/v1/holds", ACCESS_LOGIN},
