@@ -44,7 +44,7 @@ static bool print_summary(const struct cli_command *command, void *data)
         printf("\n%s:\n", command->group);
         *group = command->group;
     }
-    printf("  %-22s %s\n", command->name, command->summary);
+    printf("  %-24s %s\n", command->name, command->summary);
     return true;
 }
 

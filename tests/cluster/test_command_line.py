@@ -7,7 +7,7 @@ import pytest
 def test_help_lists_commands_and_each_has_its_own(run):
     done = run("--help")
     assert done.returncode == 0
-    names = [line[2:24].strip() for line in done.stdout.splitlines()
+    names = [line[2:26].strip() for line in done.stdout.splitlines()
              if line.startswith("  ") and not line.startswith("   ")
              and not line.startswith("  caisson")]
     assert "serve" in names and "cluster init" in names
