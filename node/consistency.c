@@ -11,10 +11,30 @@ struct freshen {
     struct control_read read;
     struct exchange *exchange;
     bool wants_latest; /* Still to be confirmed with a quorum. */
+    uint64_t minimum;  /* Waited for now; 0: the quorum is. */
     void (*cb)(struct exchange *exchange);
 };
 
 static void freshen_next(struct freshen *freshen);
+
+static void fail_freshen(const struct freshen *freshen, enum error status)
+{
+    struct reason why;
+
+    if (status == OK) {
+        (void)fail(&why, ERROR_CANCELED, "the client has gone");
+    } else if (freshen->minimum > 0) {
+        (void)fail(&why, ERROR_UNAVAILABLE,
+                   "X-Min-Raft-Index: this node has not reached index %llu within %d s; try again, "
+                   "or ask another node",
+                   (unsigned long long)freshen->minimum, CONTROL_READ_TIMEOUT_MS / 1000);
+    } else {
+        (void)fail(&why, ERROR_UNAVAILABLE,
+                   "this node cannot confirm with a quorum that its data is the newest; try again, "
+                   "or read with ?consistency=stale");
+    }
+    exchange_fail(freshen->exchange, status == OK ? ERROR_CANCELED : ERROR_UNAVAILABLE, &why);
+}
 
 static void freshen_cb(struct control_read *read, enum error status)
 {
@@ -25,9 +45,7 @@ static void freshen_cb(struct control_read *read, enum error status)
         freshen_next(freshen);
         return;
     }
-    exchange_fail(exchange, status == OK ? ERROR_CANCELED : ERROR_UNAVAILABLE,
-                  &(struct reason){"this node cannot confirm with a quorum that its data is the "
-                                   "newest; try again, or read with ?consistency=stale"});
+    fail_freshen(freshen, status);
     free(freshen);
     exchange_release(exchange);
 }
@@ -38,6 +56,7 @@ static void freshen_next(struct freshen *freshen)
 
     if (freshen->wants_latest) {
         freshen->wants_latest = false;
+        freshen->minimum = 0;
         control_read(exchange_worker(exchange), &freshen->read, freshen_cb);
         return;
     }
@@ -59,7 +78,13 @@ void catalog_freshen(struct exchange *exchange, enum freshness freshness,
                          "X-Min-Raft-Index must be a decimal number");
         return;
     }
-    if (exchange_query(exchange, "consistency", 0, &wish) && bytes_equal_string(wish, "stale")) {
+    if (exchange_query(exchange, "consistency", 0, &wish)) {
+        if (!bytes_equal_string(wish, "stale")) {
+            exchange_fail_as(exchange, 400, "UNSUPPORTED", NULL,
+                             "consistency is \"stale\" (what this node has), or left out (the "
+                             "newest)");
+            return;
+        }
         freshness = FRESH_LOCAL;
         exchange_set_header(exchange, "X-Caisson-Consistency", "stale");
     }
@@ -67,6 +92,7 @@ void catalog_freshen(struct exchange *exchange, enum freshness freshness,
     freshen->exchange = exchange;
     freshen->read.data = freshen;
     freshen->wants_latest = freshness == FRESH_LATEST;
+    freshen->minimum = index;
     freshen->cb = cb;
     exchange_hold(exchange);
     if (index > 0) {
@@ -76,8 +102,12 @@ void catalog_freshen(struct exchange *exchange, enum freshness freshness,
     }
 }
 
+void exchange_set_index(struct exchange *exchange, uint64_t index)
+{
+    exchange_set_header(exchange, "X-Raft-Index", "%llu", (unsigned long long)index);
+}
+
 void catalog_set_index(struct exchange *exchange, struct catalog_txn *txn)
 {
-    exchange_set_header(exchange, "X-Raft-Index", "%llu",
-                        (unsigned long long)catalog_txn_index(txn));
+    exchange_set_index(exchange, catalog_txn_index(txn));
 }

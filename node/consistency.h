@@ -18,6 +18,8 @@ enum freshness {
  * header is malformed, the exchange is answered and cb is not called. */
 void catalog_freshen(struct exchange *exchange, enum freshness freshness,
                      void (*cb)(struct exchange *exchange));
+/* X-Raft-Index of a write: where it was applied. */
+void exchange_set_index(struct exchange *exchange, uint64_t index);
 /* X-Raft-Index: of the view that answers. */
 void catalog_set_index(struct exchange *exchange, struct catalog_txn *txn);
 

@@ -23,6 +23,7 @@ struct control {
     uv_timer_t members_timer;
     struct announcer announcer;
     bool stopping;
+    bool is_winding_down; /* See control_wind_down(). */
     void (*closed_cb)(void *data);
     void *closed_data;
 };
@@ -102,6 +103,16 @@ static bool collect_member(void *data, const struct member_record *record)
     return true;
 }
 
+static void wind_down_look(struct control *control)
+{
+    struct consensus_status status;
+
+    consensus_status(control->consensus, &status);
+    if (!status.has_quorum) {
+        consensus_cancel(control->consensus);
+    }
+}
+
 static void members_timer_cb(uv_timer_t *timer)
 {
     struct control *control = container_of(timer, struct control, members_timer);
@@ -115,6 +126,9 @@ static void members_timer_cb(uv_timer_t *timer)
         consensus_want_members(control->consensus, wanted.members, wanted.n);
         announcer_tick(&control->announcer);
     }
+    if (control->is_winding_down && !control->stopping) {
+        wind_down_look(control);
+    }
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -125,7 +139,6 @@ struct control *control_open(uv_loop_t *loop, struct consensus *consensus, struc
     struct control *control = memory_zero(sizeof *control);
 
     announcer_init(&control->announcer, consensus, catalog, self);
-
     control->loop = loop;
     control->consensus = consensus;
     control->catalog = catalog;
@@ -143,6 +156,14 @@ static void control_stopped_cb(void *data)
     control->consensus = NULL;
     mailbox_close(&control->mailbox);
     control->closed_cb(control->closed_data);
+}
+
+void control_wind_down(struct control *control, bool is_over)
+{
+    control->is_winding_down = true;
+    if (is_over) {
+        consensus_cancel(control->consensus);
+    }
 }
 
 void control_stop(struct control *control, void (*closed_cb)(void *data), void *data)

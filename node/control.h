@@ -16,6 +16,9 @@ struct machine control_machine(struct catalog *catalog);
 /* On the control thread, around a consensus that was started; self: this member. */
 struct control *control_open(uv_loop_t *loop, struct consensus *consensus, struct catalog *catalog,
                              uint64_t self);
+/* A stop has begun: proposals and reads that wait end as soon as no quorum is there for them, new
+ * ones at once then. With is_over set, all end now. On the control thread. */
+void control_wind_down(struct control *control, bool is_over);
 /* Stop taking part in the log; closed_cb from the loop, then the loop may be run dry and
  * control_release() called. */
 void control_stop(struct control *control, void (*closed_cb)(void *data), void *data);

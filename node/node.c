@@ -66,6 +66,7 @@ static void stop_drain(struct node *node)
     if (consensus_transfer(node->consensus, 0, &why) == OK) {
         LOG_INFO("stopping: handing leadership over");
     }
+    control_wind_down(node->control, false);
     node->stop_waiting = node->n_workers;
     for (i = 0; i < node->n_workers; i++) {
         worker_drain(&node->workers[i], stop_done_cb);
@@ -98,6 +99,8 @@ static void stop_enter(struct node *node, enum stop_step step)
         stop_drain(node);
         break;
     case STOP_TASKS:
+        /* No client waits any more. */
+        control_wind_down(node->control, true);
         node->stop_waiting = 1;
         node_tasks_close(node, stop_done_cb);
         break;

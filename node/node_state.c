@@ -139,6 +139,18 @@ static void log_changed(void *data)
              (unsigned long long)status.term, (unsigned long long)status.leader);
 }
 
+static bool log_is_retired(void *data, uint64_t id)
+{
+    struct node *node = data;
+    struct catalog_txn txn;
+    bool is_retired;
+
+    catalog_read(node->catalog, &txn);
+    is_retired = catalog_member_is_retired(&txn, id);
+    catalog_done(&txn);
+    return is_retired;
+}
+
 static enum error open_log(struct node *node, struct reason *why)
 {
     const struct node_identity *identity = &node->files->identity;
@@ -157,6 +169,7 @@ static enum error open_log(struct node *node, struct reason *why)
         .snapshot_trailing = node->config->snapshot_trailing,
         .segment_size = node->config->log_segment_size,
         .changed = log_changed,
+        .is_retired = log_is_retired,
         .data = node,
     };
     enum error rv = consensus_open(&options, &node->consensus, why);

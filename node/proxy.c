@@ -29,8 +29,9 @@ static void proxy_destroy(void *data)
     free(proxy);
 }
 
-static const char *const answer_headers[] = {"Location", "Range", "Docker-Upload-UUID",
-                                             "Docker-Content-Digest", "Retry-After"};
+static const char *const answer_headers[] = {
+    "Location",    "Range",        "Docker-Upload-UUID",   "Docker-Content-Digest",
+    "Retry-After", "X-Raft-Index", "X-Caisson-Consistency"};
 
 static void proxy_answer(struct proxy *proxy)
 {

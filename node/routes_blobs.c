@@ -2,6 +2,7 @@
  * catalog alone. A link that this node does not know may be too fresh for it: one read-index round,
  * and it is looked up once more before the 404. */
 #include "node/routes_blobs.h"
+#include "node/consistency.h"
 
 #include "base/assert.h"
 #include "base/memory.h"
@@ -116,6 +117,7 @@ static void unlink_cb(struct control_propose *propose, enum error status,
 
     free(request);
     if (status == OK && result->error == OK) {
+        exchange_set_index(exchange, result->index);
         applied_wait_start(exchange_worker(exchange), result->index, unlinked_cb, exchange);
         return;
     }

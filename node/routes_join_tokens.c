@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "node/consistency.h"
 #include "node/control.h"
 #include "node/join_token.h"
 #include "node/worker.h"
@@ -43,6 +44,7 @@ static void proposed_cb(struct control_propose *request, enum error status,
     } else {
         join_token_format(&invitation->token, text);
         clock_format(invitation->expires_ms, expires);
+        exchange_set_index(exchange, result->index);
         exchange_set_header(exchange, "Cache-Control", "no-store");
         exchange_answer_json(exchange, 201,
                              json_pack("{s:s, s:s}", "token", text, "expires", expires));

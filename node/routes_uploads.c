@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/failpoint.h"
 #include "base/memory.h"
+#include "node/consistency.h"
 #include "node/copies.h"
 #include "node/peers.h"
 #include "node/proxy.h"
@@ -173,6 +174,7 @@ static void commit_cb(struct control_propose *propose, enum error status,
     }
     request->session->state = SESSION_FINISHED;
     FAILPOINT("blob.before_answer");
+    exchange_set_index(request->exchange, result->index);
     set_blob_location(request->exchange, &request->digest);
     upload_request_answer(request, 201);
     FAILPOINT("blob.after_answer");

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/password.h"
 #include "base/random.h"
+#include "node/consistency.h"
 #include "node/control.h"
 #include "node/user_bindings.h"
 #include "node/worker.h"
@@ -78,10 +79,12 @@ static void proposed_cb(struct control_propose *request, enum error status,
     } else if (result->error != OK) {
         exchange_fail(exchange, result->error, &result->why);
     } else if (exchange_method(exchange) == HTTP_PUT_ && !change->is_password_only) {
+        exchange_set_index(exchange, result->index);
         exchange_answer_json(exchange, change->is_new ? 201 : 200,
                              json_pack("{s:s, s:o}", "name", change->name, "bindings",
                                        user_bindings_json(buffer_view(&change->bindings))));
     } else {
+        exchange_set_index(exchange, result->index);
         exchange_answer(exchange, 204, NULL, BYTES_NONE);
     }
     exchange_release(exchange);

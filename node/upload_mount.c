@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "node/consistency.h"
 #include "node/control.h"
 #include "node/worker.h"
 
@@ -59,6 +60,9 @@ static void mount_propose_cb(struct control_propose *propose, enum error status,
     struct mount *mount = container_of(propose, struct mount, propose);
     struct exchange *exchange = mount->exchange;
 
+    if (status == OK && result->error == OK) {
+        exchange_set_index(exchange, result->index);
+    }
     mount->cb(exchange, status == OK && result->error == OK ? &mount->digest : NULL);
     free(mount);
     exchange_release(exchange);

@@ -20,10 +20,15 @@ void announce_commit(struct consensus *consensus)
         return;
     }
     for (unsigned i = 0; i < raft->configuration.n; i++) {
+        struct announced *announced = &consensus->announced[i];
+        raft_id id = raft->configuration.servers[i].id;
         raft_index index = tellable(raft, i);
 
-        if (raft->configuration.servers[i].id != consensus->id && index > consensus->announced[i]) {
-            consensus->announced[i] = index;
+        if (announced->id != id) { /* Members move up when one before them leaves. */
+            *announced = (struct announced){.id = id};
+        }
+        if (id != consensus->id && index > announced->index) {
+            announced->index = index;
             /* A heartbeat is due to whoever was sent nothing for a while; the tick sends it. */
             raft->leader_state.progress[i].last_send = 0;
             is_due = true;

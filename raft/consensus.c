@@ -26,8 +26,9 @@
 #define SNAPSHOT_THRESHOLD          16384u
 #define SNAPSHOT_TRAILING           16384u
 #define INSTALL_SNAPSHOT_TIMEOUT_MS 120000u
+#define CUT_OFF_MS                  500u /* On top of what membership_is_reachable() waits. */
 #define CATCH_UP_ROUNDS             100u
-#define CATCH_UP_ROUND_MS           50000u
+#define CATCH_UP_ROUND_MS           5000u /* Only who is close to the end is made a voter. */
 
 /* --- role and leader ------------------------------------------------------------------------- */
 
@@ -104,6 +105,7 @@ static void transport_frame(void *data, uint64_t from, unsigned kind, struct byt
         [FRAME_READ_INDEX_RESULT - FRAME_APPLICATION] = reads_answered,
         [FRAME_CONFIRM - FRAME_APPLICATION] = reads_confirm,
         [FRAME_CONFIRM_RESULT - FRAME_APPLICATION] = reads_confirmed,
+        [FRAME_STATE - FRAME_APPLICATION] = gossip_heard,
     };
     struct consensus *consensus = consensus_of_io(data);
     struct peer_message message;
@@ -123,12 +125,22 @@ static void transport_link(void *data, uint64_t id, bool up)
 {
     struct consensus *consensus = consensus_of_io(data);
 
+    if (up && consensus->life == LIFE_RUNNING) {
+        gossip_greet(consensus, id);
+    }
     if (up || id != consensus->leader || consensus->life != LIFE_RUNNING) {
         return;
     }
     leader_lost(consensus);
     proposals_again(consensus);
     reads_again(consensus);
+}
+
+static bool transport_is_retired(void *data, uint64_t id)
+{
+    const struct consensus *consensus = consensus_of_io(data);
+
+    return consensus->is_retired != NULL && consensus->is_retired(consensus->data, id);
 }
 
 static void low_space(void *data, bool is_low)
@@ -139,6 +151,7 @@ static void low_space(void *data, bool is_low)
                             "commands"
                           : "there is space for the log again");
     consensus->is_low_space = is_low;
+    consensus->low_space_ms = core_now(consensus);
 }
 
 /* --- turn and timer -------------------------------------------------------------------------- */
@@ -169,6 +182,22 @@ static void check_cb(uv_check_t *check)
     }
 }
 
+/* A member that hears no majority cannot take part in an election either: who asks it should go
+ * elsewhere, and soon. */
+static void look_around(struct consensus *consensus)
+{
+    uint64_t now = core_now(consensus);
+
+    if (membership_sees_majority(consensus)) {
+        consensus->cut_off_ms = 0;
+    } else if (consensus->cut_off_ms == 0) {
+        consensus->cut_off_ms = now;
+    } else if (now - consensus->cut_off_ms >= CUT_OFF_MS) {
+        proposals_cut_off(consensus);
+        reads_cut_off(consensus);
+    }
+}
+
 static void timer_cb(uv_timer_t *timer)
 {
     struct consensus *consensus = timer->data;
@@ -177,9 +206,11 @@ static void timer_cb(uv_timer_t *timer)
         core_arm(consensus);
         return;
     }
+    look_around(consensus);
     proposals_tick(consensus);
     reads_tick(consensus);
     membership_tick(consensus);
+    gossip_tick(consensus);
     status_publish(consensus);
 }
 
@@ -193,7 +224,10 @@ static unsigned or_default(unsigned value, unsigned otherwise)
 /* libraft is not there yet, so a half-opened member closes in the background. */
 static void storage_dropped_cb(void *data)
 {
-    free(data);
+    struct consensus *consensus = data;
+
+    free(consensus->directory);
+    free(consensus);
 }
 
 static enum error open_disk_and_network(struct consensus *consensus,
@@ -219,12 +253,13 @@ static enum error open_disk_and_network(struct consensus *consensus,
         .tls = options->tls,
         .events = {transport_message, transport_frame, transport_link},
         .snapshots = io_transport_snapshots(),
+        .is_retired = transport_is_retired,
         .data = &consensus->io,
     };
     enum error error = storage_open(&disk, storage, why);
 
     if (error != OK) {
-        free(consensus);
+        storage_dropped_cb(consensus);
         return error;
     }
     error = transport_open(&network, transport, why);
@@ -289,7 +324,9 @@ enum error consensus_open(const struct consensus_options *options, struct consen
     consensus->id = options->id;
     consensus->machine = options->machine;
     consensus->changed = options->changed;
+    consensus->is_retired = options->is_retired;
     consensus->data = options->data;
+    consensus->directory = memory_string(options->directory);
     consensus->state = RAFT_UNAVAILABLE;
     error = open_disk_and_network(consensus, options, &storage, &transport, why);
     if (error != OK) {
@@ -419,6 +456,7 @@ static void handle_closed_cb(uv_handle_t *handle)
         return;
     }
     uv_mutex_destroy(&consensus->status_lock);
+    free(consensus->directory);
     free(consensus);
     if (closed_cb != NULL) {
         closed_cb(data);
@@ -458,6 +496,12 @@ static void finish_handover(struct consensus *consensus)
     if (!is_waiting) {
         close_raft(consensus);
     }
+}
+
+void consensus_cancel(struct consensus *consensus)
+{
+    proposals_fail(consensus, ERROR_CANCELED);
+    reads_fail(consensus, ERROR_CANCELED);
 }
 
 void consensus_stop(struct consensus *consensus, void (*closed_cb)(void *data), void *data)

@@ -74,6 +74,9 @@ struct consensus_options {
     unsigned snapshot_threshold;  /* 0: 16,384 entries. */
     unsigned snapshot_trailing;   /* 0: 16,384. */
     uint64_t segment_size;        /* 0: 64 MiB. */
+    /* True: this id has left the cluster, refuse its links (its certificate is still good). May be
+     * NULL. */
+    bool (*is_retired)(void *data, uint64_t id);
     /* The role or the known leader changed. May be NULL. */
     void (*changed)(void *data);
     void *data;
@@ -95,6 +98,10 @@ enum error consensus_start(struct consensus *consensus, struct reason *why) MUST
  * consensus. */
 void consensus_stop(struct consensus *consensus, void (*closed_cb)(void *data), void *data);
 
+/* Call back all that waits, with ERROR_CANCELED, from this call; what is in the log goes its way.
+ * For who is about to stop. Not from within a callback of these. */
+void consensus_cancel(struct consensus *consensus);
+
 /* --- proposing ------------------------------------------------------------------------------- */
 
 /* A command on its way; embedded in its owner, who keeps it until the callback. */
@@ -104,7 +111,7 @@ struct proposal {
     struct list link;
     struct buffer command;
     uint64_t number;
-    uint64_t deadline_ms;
+    uint64_t asked_ms, deadline_ms;
     uint64_t sent_ms;
     uint64_t began_at; /* Commands applied here before the first attempt. */
     unsigned attempts;
@@ -134,7 +141,7 @@ struct read_index {
     void *data;
     /* Private. */
     struct list link;
-    uint64_t deadline_ms;
+    uint64_t asked_ms, deadline_ms;
     uint64_t index;
     void (*cb)(struct read_index *read, enum error status, uint64_t index);
 };
@@ -185,14 +192,26 @@ struct member_status {
     uint64_t match_index;   /* Leader only: what the member has stored. */
     uint64_t round_trip_us; /* 0: not measured yet. */
     uint64_t heard_ms_ago;  /* UINT64_MAX: never. */
+    /* What the member itself said, about once a second (raft/gossip.h); this one as it is. */
+    bool has_told;
+    uint64_t told_ms_ago;
+    uint64_t term, commit_index, applied_index, last_index, snapshot_index;
+    uint64_t log_bytes, snapshot_bytes, free_bytes, total_bytes;
+    int64_t clock_skew_ms; /* Its wall clock less this node's. */
 };
+
+/* Upper ends of the classes of sync times, in microseconds. */
+#define FSYNC_CLASSES_N 11
+extern const uint32_t fsync_classes_us[FSYNC_CLASSES_N];
 
 struct consensus_status {
     uint64_t id, leader; /* 0: no leader known. */
     enum consensus_role role;
     uint64_t term, commit_index, applied_index, last_index, snapshot_index;
     uint64_t log_bytes, snapshot_bytes;
-    uint64_t fsync_p50_us, fsync_p99_us; /* Of the log's last 1,024 syncs. */
+    uint64_t fsync_p50_us, fsync_p99_us;     /* Of the log's last 1,024 syncs. */
+    uint64_t fsync_count, fsync_sum_us;      /* Of this life; */
+    uint64_t fsync_classes[FSYNC_CLASSES_N]; /* in the class, and no faster one. */
     uint64_t elections, guard_held, guard_clamped_acks, guard_clamped_commits;
     bool has_quorum; /* This node, as leader or through its leader, heard a majority lately. */
     struct member_status members[CONSENSUS_MEMBERS_MAX];

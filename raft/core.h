@@ -3,6 +3,7 @@
 
 #include "raft/consensus.h"
 #include "raft/frame.h"
+#include "raft/gossip.h"
 #include "raft/guard.h"
 #include "raft/io.h"
 #include "raft/membership.h"
@@ -30,6 +31,7 @@ struct consensus {
     char address[HELLO_ADDRESS_MAX + 1];
     struct machine machine;
     void (*changed)(void *data);
+    bool (*is_retired)(void *data, uint64_t id);
     void *data;
     unsigned election_timeout_ms, heartbeat_ms, snapshot_threshold;
     enum consensus_life life;
@@ -56,17 +58,26 @@ struct consensus {
     struct proposals proposals;
     struct reads reads;
     struct membership membership;
+    struct gossip gossip;
+    char *directory;
+    uint64_t low_space_ms; /* When is_low_space changed. */
+    uint64_t cut_off_ms;   /* Since when no majority is reachable; 0: one is. */
 
     /* As last told. */
     uint64_t leader, term;
     int state;
-    /* Commit index that each server of the configuration was told of (raft/announce.h). */
-    uint64_t announced[CONSENSUS_MEMBERS_MAX];
+    /* Commit index that each member was told of (raft/announce.h). */
+    struct announced {
+        uint64_t id, index;
+    } announced[CONSENSUS_MEMBERS_MAX];
     bool has_moved; /* To be told in the next turn. */
 
     uv_mutex_t status_lock; /* Guards status alone. */
     struct consensus_status status;
 };
+
+/* When no majority is reachable, who has waited for so long is told. */
+#define CUT_OFF_PATIENCE_MS 1000u
 
 /* Have a turn soon. */
 void core_arm(struct consensus *consensus);

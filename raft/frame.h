@@ -47,6 +47,7 @@ enum frame_kind {
     FRAME_READ_INDEX_RESULT,
     FRAME_CONFIRM, /* The leader asks whether it still leads (one round for many reads). */
     FRAME_CONFIRM_RESULT,
+    FRAME_STATE, /* raft/gossip.h */
     FRAME_KIND_LAST = 127
 };
 

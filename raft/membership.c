@@ -72,6 +72,11 @@ static bool keeps_quorum(const struct consensus *consensus, uint64_t plus, uint6
     return n_reachable > n_voters / 2;
 }
 
+bool membership_sees_majority(const struct consensus *consensus)
+{
+    return core_voters(consensus) == 0 || keeps_quorum(consensus, 0, 0);
+}
+
 static bool has_caught_up(const struct consensus *consensus, uint64_t id)
 {
     const struct raft *raft = &consensus->raft;

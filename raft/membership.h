@@ -34,6 +34,8 @@ enum error membership_transfer(struct consensus *consensus, uint64_t id,
                                struct reason *why) MUST_USE;
 /* "<id>@<address>" is what a configuration and its frames carry. */
 bool membership_address_fits(uint64_t id, const char *address);
+/* This node hears a majority of the voters (itself included), or does not know any yet. */
+bool membership_sees_majority(const struct consensus *consensus);
 /* This node heard of the member within two election time-outs, or is it. */
 bool membership_is_reachable(const struct consensus *consensus, uint64_t id);
 

@@ -17,6 +17,8 @@
 /* A forwarded proposal without an answer is sent again after this long; a repeated command id gives
  * the first result. */
 #define ANSWER_MS 2000u
+/* How long a leader without space for its log tries to hand over before commands are refused. */
+#define FULL_PATIENCE_MS 3000u
 
 /* What a leader makes fits the log and a frame of every member, and a frame never carries what the
  * log of the receiver would stop at. */
@@ -264,6 +266,22 @@ static void refuse_queued(struct consensus *consensus, enum error status)
     }
 }
 
+/* Leadership is on its way to a member that may have space: for a while commands wait for it, those
+ * of others at their own members. */
+static void refuse_full(struct consensus *consensus)
+{
+    bool may_move = core_voters(consensus) > 1 &&
+                    core_now(consensus) - consensus->low_space_ms < FULL_PATIENCE_MS;
+
+    LIST_FOR_EACH (link, &consensus->proposals.queue) {
+        struct proposal *proposal = container_of(link, struct proposal, link);
+
+        if (!may_move || is_relayed(proposal)) {
+            give_up(consensus, proposal, may_move ? ERROR_UNAVAILABLE : ERROR_FULL);
+        }
+    }
+}
+
 /* --- elsewhere: to the leader ---------------------------------------------------------------- */
 
 static bool forward(struct consensus *consensus, struct proposal *proposal, uint64_t leader)
@@ -355,7 +373,8 @@ static void enqueue(struct consensus *consensus, struct proposal *proposal, stru
     proposal->cb = cb;
     proposal->state = PROPOSAL_QUEUED;
     proposal->number = ++proposals->next_number;
-    proposal->deadline_ms = core_now(consensus) + timeout_ms;
+    proposal->asked_ms = core_now(consensus);
+    proposal->deadline_ms = proposal->asked_ms + timeout_ms;
     proposal->sent_ms = 0;
     proposal->attempts = 0;
     list_init(&proposal->link);
@@ -447,7 +466,7 @@ void proposals_turn(struct consensus *consensus)
     if (raft->state != RAFT_LEADER) {
         forward_queued(consensus);
     } else if (consensus->is_low_space) {
-        refuse_queued(consensus, ERROR_FULL);
+        refuse_full(consensus);
     } else if (raft->transfer == NULL) {
         append_queued(consensus);
     }
@@ -519,6 +538,20 @@ void proposals_again(struct consensus *consensus)
     }
     drop_forgettable(consensus);
     core_arm(consensus);
+}
+
+void proposals_cut_off(struct consensus *consensus)
+{
+    uint64_t now = core_now(consensus);
+
+    proposals_again(consensus);
+    LIST_FOR_EACH (link, &consensus->proposals.queue) {
+        struct proposal *proposal = container_of(link, struct proposal, link);
+
+        if (now - proposal->asked_ms >= CUT_OFF_PATIENCE_MS) {
+            give_up(consensus, proposal, ERROR_UNAVAILABLE);
+        }
+    }
 }
 
 void proposals_fail(struct consensus *consensus, enum error status)

@@ -52,6 +52,8 @@ void proposals_asked(struct consensus *consensus, uint64_t from,
                      const struct peer_message *message);
 void proposals_answered(struct consensus *consensus, uint64_t from,
                         const struct peer_message *message);
+/* No majority is reachable: what has waited for a leader a while ends with ERROR_UNAVAILABLE. */
+void proposals_cut_off(struct consensus *consensus);
 /* The end: everything that waits gets status in the next turn. */
 void proposals_fail(struct consensus *consensus, enum error status);
 

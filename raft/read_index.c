@@ -298,6 +298,23 @@ void reads_again(struct consensus *consensus)
     core_arm(consensus);
 }
 
+void reads_cut_off(struct consensus *consensus)
+{
+    struct list *lists[] = {&consensus->reads.waiting, &consensus->reads.round,
+                            &consensus->reads.asked};
+    uint64_t now = core_now(consensus);
+
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        LIST_FOR_EACH (link, lists[i]) {
+            struct read_index *read = container_of(link, struct read_index, link);
+
+            if (now - read->asked_ms >= CUT_OFF_PATIENCE_MS) {
+                finish(read, ERROR_UNAVAILABLE);
+            }
+        }
+    }
+}
+
 void reads_fail(struct consensus *consensus, enum error status)
 {
     struct reads *reads = &consensus->reads;
@@ -315,7 +332,8 @@ static void enqueue(struct consensus *consensus, struct read_index *read, struct
 {
     PRE(cb != NULL);
     read->cb = cb;
-    read->deadline_ms = core_now(consensus) + timeout_ms;
+    read->asked_ms = core_now(consensus);
+    read->deadline_ms = read->asked_ms + timeout_ms;
     list_init(&read->link);
     list_append(list, &read->link);
     core_arm(consensus);

@@ -52,6 +52,8 @@ void reads_answered(struct consensus *consensus, uint64_t from, const struct pee
 void reads_confirm(struct consensus *consensus, uint64_t from, const struct peer_message *message);
 void reads_confirmed(struct consensus *consensus, uint64_t from,
                      const struct peer_message *message);
+/* No majority is reachable: what has waited for an index a while ends with ERROR_UNAVAILABLE. */
+void reads_cut_off(struct consensus *consensus);
 /* The end: all that wait get status, from this call. */
 void reads_fail(struct consensus *consensus, enum error status);
 

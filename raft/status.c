@@ -2,6 +2,7 @@
 #include "raft/core.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const char *consensus_role_name(enum consensus_role role)
 {
@@ -55,6 +56,27 @@ static bool has_quorum(const struct consensus *consensus)
     return n > core_voters(consensus) / 2;
 }
 
+static void fill_told(const struct consensus *consensus, struct member_status *out)
+{
+    const struct gossip_state *state = gossip_of(consensus, out->member.id);
+
+    if (state == NULL || state->heard_ms == 0) {
+        return;
+    }
+    out->has_told = true;
+    out->told_ms_ago = core_now(consensus) - state->heard_ms;
+    out->term = state->term;
+    out->commit_index = state->commit_index;
+    out->applied_index = state->applied_index;
+    out->last_index = state->last_index;
+    out->snapshot_index = state->snapshot_index;
+    out->log_bytes = state->log_bytes;
+    out->snapshot_bytes = state->snapshot_bytes;
+    out->free_bytes = state->free_bytes;
+    out->total_bytes = state->total_bytes;
+    out->clock_skew_ms = state->clock_skew_ms;
+}
+
 static void fill_member(const struct consensus *consensus, unsigned i, struct member_status *out)
 {
     const struct raft *raft = &consensus->raft;
@@ -77,6 +99,28 @@ static void fill_member(const struct consensus *consensus, unsigned i, struct me
         out->connected = peer.up;
         out->round_trip_us = peer.round_trip_us;
         out->heard_ms_ago = peer.heard_ms_ago;
+        fill_told(consensus, out);
+    }
+}
+
+/* This member's own, from the rest of the status. */
+static void fill_self(const struct consensus *consensus, struct consensus_status *status)
+{
+    for (size_t i = 0; i < status->n_members; i++) {
+        struct member_status *self = &status->members[i];
+
+        if (self->member.id == consensus->id) {
+            self->has_told = true;
+            self->term = status->term;
+            self->commit_index = status->commit_index;
+            self->applied_index = status->applied_index;
+            self->last_index = status->last_index;
+            self->snapshot_index = status->snapshot_index;
+            self->log_bytes = status->log_bytes;
+            self->snapshot_bytes = status->snapshot_bytes;
+            self->free_bytes = consensus->gossip.free_bytes;
+            self->total_bytes = consensus->gossip.total_bytes;
+        }
     }
 }
 
@@ -90,6 +134,9 @@ static void fill_disk(const struct consensus *consensus, struct consensus_status
     out->snapshot_bytes = disk.snapshot_bytes;
     out->fsync_p50_us = disk.sync_p50_us;
     out->fsync_p99_us = disk.sync_p99_us;
+    out->fsync_count = disk.syncs;
+    out->fsync_sum_us = disk.sync_sum_us;
+    memcpy(out->fsync_classes, disk.sync_classes, sizeof out->fsync_classes);
 }
 
 void status_publish(struct consensus *consensus)
@@ -114,6 +161,7 @@ void status_publish(struct consensus *consensus)
         fill_member(consensus, i, &status.members[status.n_members++]);
     }
     fill_disk(consensus, &status);
+    fill_self(consensus, &status);
     uv_mutex_lock(&consensus->status_lock);
     consensus->status = status;
     uv_mutex_unlock(&consensus->status_lock);

@@ -433,6 +433,8 @@ void storage_status(struct storage *storage, struct storage_status *out)
 
         log_thread_times(&storage->log, &times);
         out->syncs = times.count;
+        out->sync_sum_us = times.sum_us;
+        memcpy(out->sync_classes, times.classes, sizeof out->sync_classes);
         sync_times_percentiles(&times, &out->sync_p50_us, &out->sync_p99_us);
         out->log_bytes = log_thread_bytes(&storage->log);
         out->is_low_space = log_thread_is_low(&storage->log);

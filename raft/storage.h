@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "raft/consensus.h"
 #include "raft/snapshot_file.h"
 
 #include <raft.h>
@@ -165,6 +166,7 @@ struct storage_status {
     uint64_t snapshot_bytes;           /* The newest. */
     uint64_t syncs;                    /* Of the log since open. */
     uint64_t sync_p50_us, sync_p99_us; /* Of the last 1,024. */
+    uint64_t sync_sum_us, sync_classes[FSYNC_CLASSES_N]; /* As in struct consensus_status. */
     bool is_low_space;
     uint64_t mended; /* Records that open restored from their second copy. */
 };

@@ -3,12 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+const uint32_t fsync_classes_us[FSYNC_CLASSES_N] = {100,   250,   500,   1000,   2500,  5000,
+                                                    10000, 25000, 50000, 100000, 500000};
+
 void sync_times_add(struct sync_times *times, uint64_t ns)
 {
     uint64_t us = ns / 1000;
 
     times->us[times->count % SYNC_TIMES_MAX] = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
     times->count++;
+    times->sum_us += us;
+    for (size_t i = 0; i < FSYNC_CLASSES_N; i++) {
+        if (us <= fsync_classes_us[i]) {
+            times->classes[i]++;
+            return;
+        }
+    }
 }
 
 static int compare(const void *a, const void *b)

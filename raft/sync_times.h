@@ -1,6 +1,8 @@
 #ifndef RAFT_SYNC_TIMES_H
 #define RAFT_SYNC_TIMES_H
 
+#include "raft/consensus.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +12,8 @@
 
 struct sync_times {
     uint64_t count; /* Ever. */
+    uint64_t sum_us;
+    uint64_t classes[FSYNC_CLASSES_N]; /* As in struct consensus_status. */
     uint32_t us[SYNC_TIMES_MAX];
 };
 

@@ -66,7 +66,9 @@ static enum error incoming_up(struct transport *transport, struct link *link,
                               const struct hello *hello, struct reason *why)
 {
     pending_is_over(transport);
-    if (transport_is_forgotten(transport, link->id)) {
+    if (transport_is_forgotten(transport, link->id) ||
+        (transport->options.is_retired != NULL &&
+         transport->options.is_retired(transport->options.data, link->id))) {
         return fail(why, ERROR_DENIED, "the node was removed from the cluster");
     }
     if (transport_reach(transport, link->id, hello->address) == NULL) {

@@ -66,6 +66,8 @@ struct transport_options {
     struct tls_context *tls; /* TLS_PEER; held while open. */
     struct transport_events events;
     struct transport_snapshots snapshots;
+    /* A member that was removed in an earlier life of this process. May be NULL. */
+    bool (*is_retired)(void *data, uint64_t id);
     void *data;          /* For all callbacks but those that take a reader or writer. */
     unsigned ping_ms;    /* 0: 500. */
     unsigned silence_ms; /* A link that gave nothing for so long is dead. 0: 3,000. */

@@ -174,6 +174,14 @@ static void member_retire(const struct command_context *context, uint64_t id)
     level_member_left(context, id);
 }
 
+bool catalog_member_is_retired(struct catalog_txn *txn, uint64_t id)
+{
+    struct table_key key = member_key(id);
+    struct bytes value;
+
+    return table_get(txn, TABLE_RETIRED_MEMBERS, table_key_view(&key), &value) == OK;
+}
+
 struct namesake_walk {
     const struct member_record *member;
     uint64_t id; /* 0: none. */

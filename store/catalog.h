@@ -232,6 +232,9 @@ typedef bool (*catalog_visit_member)(void *data, const struct member_record *mem
 void catalog_members(struct catalog_txn *txn, catalog_visit_member visit, void *data);
 enum error catalog_member(struct catalog_txn *txn, uint64_t id, struct member_record *out) MUST_USE;
 
+/* It was a member and left; its id never comes back. */
+bool catalog_member_is_retired(struct catalog_txn *txn, uint64_t id);
+
 struct cluster_record {
     struct bytes id; /* 32 hex digits. */
     struct bytes ca_certificate, ca_key;
