@@ -4,8 +4,10 @@
  *
  *   bench_base_http_load PORT CONNECTIONS SECONDS METHOD PATH [BODY-FILE|- [HEADER]...]
  *
- * A '%' in PATH becomes a number that no other request of the run has. One line of JSON comes out;
- * an answer that is not 2xx counts as failed. */
+ * A '%' in PATH becomes a number that no other request of the run has; so do 20 zeros in the body,
+ * where every body has to be another. SECONDS may be a number of requests instead: 1000x. One line
+ * of JSON comes out; an answer that is not 2xx counts as failed. "busy" is the part of the time
+ * that this program kept a core busy: near 1, it is what was measured. */
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -20,12 +22,14 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 4096
 #define HEAD_MAX        16384
 #define REQUEST_MAX     (8u * 1024 * 1024)
 #define SAMPLES_MAX     4000000
+#define BODY_MARK       "00000000000000000000"
 
 struct load;
 
@@ -46,10 +50,12 @@ struct load {
     const char *method, *path;
     struct buffer headers; /* All of them, Content-Length included. */
     struct buffer body;
+    uint8_t *mark; /* In the body, or NULL. */
     int epoll, port;
     struct connection *connections;
     size_t n_connections, n_open;
     uint64_t next, until_ns;
+    uint64_t n_left; /* To begin; without end when the time decides. */
     uint64_t *samples, n_samples, n_failed, n_bytes;
     unsigned bad_status;
 };
@@ -90,8 +96,16 @@ static void begin(struct connection *connection)
 
     buffer_clear(&connection->out);
     buffer_print(&connection->out, "%s %.*s", load->method, before, load->path);
+    load->next++;
+    load->n_left--;
     if (mark != NULL) {
-        buffer_print(&connection->out, "%llu%s", (unsigned long long)load->next++, mark + 1);
+        buffer_print(&connection->out, "%llu%s", (unsigned long long)load->next, mark + 1);
+    }
+    if (load->mark != NULL) {
+        char number[sizeof BODY_MARK];
+
+        (void)snprintf(number, sizeof number, "%020llu", (unsigned long long)load->next);
+        memcpy(load->mark, number, sizeof number - 1);
     }
     buffer_print(&connection->out, " HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n", load->port);
     buffer_append(&connection->out, buffer_view(&load->headers));
@@ -115,7 +129,7 @@ static void finish(struct connection *connection)
     } else if (load->n_samples < SAMPLES_MAX) {
         load->samples[load->n_samples++] = now - connection->begun_ns;
     }
-    if (now < load->until_ns) {
+    if (now < load->until_ns && load->n_left > 0) {
         begin(connection);
     } else {
         close(connection->fd);
@@ -143,6 +157,9 @@ static void read_head(struct connection *connection, const char *end)
         die("an answer without Content-Length");
     }
     connection->body_left = strtoull(length + sizeof "\r\nContent-Length:" - 1, NULL, 10);
+    if (strcmp(connection->load->method, "HEAD") == 0) {
+        connection->body_left = 0;
+    }
     CHECK(connection->body_left >= connection->head_size - head);
     connection->body_left -= connection->head_size - head;
 }
@@ -240,16 +257,27 @@ static double percentile_ms(const struct load *load, double part)
                : 0;
 }
 
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
 static void report(struct load *load, double seconds)
 {
+    double busy = cpu_seconds() / seconds;
+
     qsort(load->samples, load->n_samples, sizeof *load->samples, compare);
     printf("{\"connections\": %zu, \"answers\": %llu, \"failed\": %llu, \"bad_status\": %u, "
            "\"per_second\": %.1f, \"mb_per_second\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, "
-           "\"max_ms\": %.3f}\n",
+           "\"max_ms\": %.3f, \"busy\": %.2f, \"seconds\": %.3f}\n",
            load->n_connections, (unsigned long long)load->n_samples,
            (unsigned long long)load->n_failed, load->bad_status, (double)load->n_samples / seconds,
            (double)load->n_bytes / 1e6 / seconds, percentile_ms(load, 0.5),
-           percentile_ms(load, 0.99), percentile_ms(load, 1));
+           percentile_ms(load, 0.99), percentile_ms(load, 1), busy, seconds);
 }
 
 static void read_body(struct load *load, const char *name)
@@ -265,6 +293,19 @@ static void read_body(struct load *load, const char *name)
         buffer_append(&load->body, bytes_of(piece, n));
     }
     (void)fclose(file);
+    load->mark = load->body.size == 0
+                     ? NULL
+                     : memmem(load->body.data, load->body.size, BODY_MARK, strlen(BODY_MARK));
+}
+
+/* How long, or how often. */
+static void read_extent(struct load *load, const char *text, uint64_t begun_ns)
+{
+    bool is_count = strchr(text, 'x') != NULL;
+
+    load->n_left = is_count ? strtoull(text, NULL, 10) : UINT64_MAX;
+    load->until_ns = is_count ? UINT64_MAX : begun_ns + (uint64_t)(strtod(text, NULL) * 1e9);
+    CHECK(load->n_left >= load->n_connections);
 }
 
 static void read_arguments(struct load *load, int argc, char **argv)
@@ -307,7 +348,7 @@ int main(int argc, char **argv)
         open_connection(load, &load->connections[i]);
     }
     begun_ns = clock_monotonic_ns();
-    load->until_ns = begun_ns + (uint64_t)(strtod(argv[3], NULL) * 1e9);
+    read_extent(load, argv[3], begun_ns);
     for (size_t i = 0; i < load->n_connections; i++) {
         begin(&load->connections[i]);
     }

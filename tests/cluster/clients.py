@@ -56,8 +56,8 @@ class ImageLayout:
         return {"mediaType": media_type, "digest": digest, "size": len(data)}
 
     def add_image(self, layers, architecture="amd64", command=None, compress=True):
-        """A manifest's descriptor; layers are tars. Not compressed, skopeo does it on the way unless
-        it is told to preserve digests."""
+        """A manifest's descriptor; layers are tars. What is not compressed skopeo compresses on the
+        way, unless it is told to preserve digests."""
         ids = [caisson.digest_of(layer) for layer in layers]
         if compress:
             stored = [self.add(gzip.compress(layer, mtime=0), caisson.LAYER + "+gzip")

@@ -121,9 +121,9 @@ def test_buildah_builds_on_an_image_of_the_registry_and_podman_runs_it(cluster, 
     buildah.run("push", "--tls-verify=false", built)
     name = f"{host(cluster, 1)}/{repository}:built"
     podman.run("pull", "--tls-verify=false", name)
-    done = podman.try_run("--runtime", "runc", "run", "--rm", "--network", "none", "--cgroups", "disabled",
-                          "--ulimit", "nofile=1024:1024",
-                          "--ulimit", "nproc=1024:1024", name)
+    # Limits that a machine without the right to raise them grants, too.
+    done = podman.try_run("--runtime", "runc", "run", "--rm", "--network", "none", "--ulimit",
+                          "nofile=1024:1024", "--ulimit", "nproc=1024:1024", name)
     if done.returncode in (125, 126):
         pytest.skip(f"podman cannot run a container here: {done.stderr.strip()[-200:]}")
     assert done.returncode == 0 and done.stdout == "through three nodes\n", done

@@ -201,7 +201,8 @@ def test_oras_pushes_attaches_discovers_and_pulls(cluster, place, oras):
         oras("attach", "--plain-http", "--disable-path-validation", "--artifact-type",
              "application/vnd.example.sbom", f"{other}:v1", f"{place}/sbom.json")
         seen = json.loads(oras("discover", "--plain-http", "--format", "json", f"{there}:v1"))
-        assert [one["artifactType"] for one in seen["referrers"]] == ["application/vnd.example.sbom"]
+        assert [one["artifactType"] for one in seen["referrers"]] == \
+            ["application/vnd.example.sbom"]
         oras("tag", "--plain-http", f"{other}:v1", "v2")
         assert oras("repo", "tags", "--plain-http", there).split() == ["v1", "v2"]
         out = place / f"out-{push}"
