@@ -23,6 +23,11 @@ void apply_hold_put(const struct command_context *context, struct unpacker *body
 void apply_hold_lift(const struct command_context *context, struct unpacker *body,
                      struct outcome *outcome);
 
+void apply_signing_key_put(const struct command_context *context, struct unpacker *body,
+                           struct outcome *outcome);
+void apply_drill_result(const struct command_context *context, struct unpacker *body,
+                        struct outcome *outcome);
+
 /* Answer with a promotion_result. */
 void apply_answer(struct outcome *outcome, struct bytes id, enum error status, const char *code,
                   const char *text, bool is_repeat);

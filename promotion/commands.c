@@ -12,6 +12,8 @@ const struct command_row promotion_commands[] = {
     {COMMAND_STATUS_PUT, "status.put", apply_status_put},
     {COMMAND_HOLD_PUT, "hold.put", apply_hold_put},
     {COMMAND_HOLD_LIFT, "hold.lift", apply_hold_lift},
+    {COMMAND_SIGNING_KEY_PUT, "signing-key.put", apply_signing_key_put},
+    {COMMAND_DRILL_RESULT, "drill.result", apply_drill_result},
 };
 
 const size_t promotion_commands_n = sizeof promotion_commands / sizeof promotion_commands[0];

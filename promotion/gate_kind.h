@@ -43,6 +43,7 @@ extern const struct gate_kind gate_kind_age;
 extern const struct gate_kind gate_kind_annotations;
 extern const struct gate_kind gate_kind_any;
 extern const struct gate_kind gate_kind_approvals;
+extern const struct gate_kind gate_kind_drill;
 extern const struct gate_kind gate_kind_size;
 extern const struct gate_kind gate_kind_soak;
 extern const struct gate_kind gate_kind_status;

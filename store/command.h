@@ -42,7 +42,9 @@
     X(COMMAND_PROMOTION_CANCEL, 113, "promotion.cancel")                                           \
     X(COMMAND_STATUS_PUT, 120, "status.put")                                                       \
     X(COMMAND_HOLD_PUT, 121, "hold.put")                                                           \
-    X(COMMAND_HOLD_LIFT, 122, "hold.lift")
+    X(COMMAND_HOLD_LIFT, 122, "hold.lift")                                                         \
+    X(COMMAND_SIGNING_KEY_PUT, 140, "signing-key.put")                                             \
+    X(COMMAND_DRILL_RESULT, 141, "drill.result")
 
 enum command_kind {
 #define X(id, number, name) id = (number),

@@ -43,7 +43,8 @@
     X(TABLE_RETIRED_MEMBERS, "retired-members")                                                    \
     X(TABLE_STATUSES, "statuses")                                                                  \
     X(TABLE_HOLDS, "holds")                                                                        \
-    X(TABLE_MEMBER_LEVELS, "member-levels")
+    X(TABLE_MEMBER_LEVELS, "member-levels")                                                        \
+    X(TABLE_DRILLS, "drills")
 
 enum table {
 #define X(id, name) id,
