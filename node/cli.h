@@ -16,6 +16,7 @@ enum cli_exit {
     CLI_WAITING = 3,   /* Accepted, and waits for something. */
     CLI_CONFLICT = 4,  /* Changed meanwhile, or exists already. */
     CLI_NO_QUORUM = 5, /* The cluster cannot decide, or no node answered. */
+    CLI_UNSAFE = 6,    /* A drill saw a lost write or a stale read. */
     CLI_USAGE = 64,    /* The command line itself is wrong. */
 };
 
@@ -34,6 +35,8 @@ extern const struct cli_command cli_cluster_commands[];
 extern const struct cli_command cli_cluster_init_commands[];
 extern const struct cli_command cli_cluster_join_commands[];
 extern const struct cli_command cli_leader_commands[];
+extern const struct cli_command cli_drill_commands[];
+extern const struct cli_command cli_drill_show_commands[];
 extern const struct cli_command cli_user_commands[];
 extern const struct cli_command cli_promotion_commands[];
 extern const struct cli_command cli_environment_commands[];

@@ -64,8 +64,7 @@ static size_t collect_cb(char *data, size_t size, size_t n, void *reply_text)
     return buffer_status(text) == OK ? size * n : 0;
 }
 
-/* The password: from the file, else from CAISSON_PASSWORD, else empty. NULL after a sentence. */
-static char *read_password(const struct cli_client *client)
+char *cli_client_password(const struct cli_client *client)
 {
     const char *value = getenv("CAISSON_PASSWORD");
 
@@ -146,7 +145,7 @@ int cli_request(const struct cli_client *client, const struct cli_call *call,
 
     PRE(client->server != NULL && call->path[0] == '/');
     *reply = (struct cli_reply){0};
-    password = read_password(client);
+    password = cli_client_password(client);
     if (password == NULL) {
         json_decref(call->body);
         return CLI_USAGE;

@@ -27,6 +27,10 @@ const struct cli_option *cli_client_options(struct cli_client *client);
 int cli_client_ready(struct cli_client *client) MUST_USE;
 bool cli_client_wants_json(const struct cli_client *client);
 
+/* The password: from the file, else from CAISSON_PASSWORD, else empty. The caller wipes and free()s
+ * it; NULL after a sentence on stderr. */
+char *cli_client_password(const struct cli_client *client);
+
 struct cli_call {
     const char *method;          /* "GET". */
     const char *path;            /* "/api/v1/...", encoded. */

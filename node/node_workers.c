@@ -13,6 +13,7 @@
 #include "node/routes_admin.h"
 #include "node/routes_blobs.h"
 #include "node/routes_controls.h"
+#include "node/routes_drill.h"
 #include "node/routes_internal.h"
 #include "node/routes_leader.h"
 #include "node/routes_manifests.h"
@@ -27,7 +28,8 @@
 /* clang-format off: a row each, so that an addition is one line. */
 #define CLIENT_ROUTES                                                                              \
     routes_status, routes_manifests, routes_blobs, routes_promotion, routes_statuses,              \
-        routes_holds, routes_users, routes_join_tokens, routes_leader, routes_version
+        routes_holds, routes_users, routes_join_tokens, routes_leader, routes_drill,               \
+        routes_version
 /* clang-format on */
 
 static const struct route *const client_routes[] = {CLIENT_ROUTES, NULL};

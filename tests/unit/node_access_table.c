@@ -5,6 +5,7 @@
 #include "node/routes_admin.h"
 #include "node/routes_blobs.h"
 #include "node/routes_controls.h"
+#include "node/routes_drill.h"
 #include "node/routes_internal.h"
 #include "node/routes_leader.h"
 #include "node/routes_manifests.h"
@@ -62,6 +63,9 @@ static const struct expected {
     {PUT, "/api/v1/users/{user}/password", ACCESS_LOGIN},
     {POST, "/api/v1/join-tokens", ACCESS_ADMIN},
     {POST, "/api/v1/cluster/leader", ACCESS_ADMIN},
+    {GET, "/api/v1/drills", ACCESS_LOGIN},
+    {GET, "/api/v1/drills/{id}", ACCESS_LOGIN},
+    {POST, "/api/v1/drills", ACCESS_ADMIN},
     /* Nodes. */
     {GET, "/internal/v1/applied/{index}", ACCESS_PEER},
     {GET | PUT, "/internal/v1/blobs/{digest}", ACCESS_PEER},
@@ -71,9 +75,9 @@ static const struct expected {
 };
 
 static const struct route *const tables[] = {
-    routes_status, routes_manifests,   routes_blobs,    routes_promotion,
-    routes_users,  routes_join_tokens, routes_internal, routes_join,
-    routes_leader, routes_statuses,    routes_holds,    NULL,
+    routes_status,      routes_manifests, routes_blobs, routes_promotion, routes_users,
+    routes_join_tokens, routes_internal,  routes_join,  routes_leader,    routes_drill,
+    routes_statuses,    routes_holds,     NULL,
 };
 
 /* With HEAD where there is GET, as the router does it. */
