@@ -29,10 +29,10 @@ def login(cluster, tmp_path):
 def local(run, tmp_path):
     """local(*arguments): `drill --local` with a directory for temporary files of its own, which has
     to be empty afterwards."""
-    def call(*arguments):
+    def call(*arguments, hold="1200ms"):
         scratch = tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
-        done = run("drill", "--local", *QUICK, *arguments, timeout=150,
+        done = run("drill", "--local", "--hold", hold, "--calm", "300ms", *arguments, timeout=150,
                    env=dict(os.environ, TMPDIR=str(scratch)))
         assert list(scratch.iterdir()) == [], done.stderr
         left = subprocess.run(["pgrep", "-f", str(scratch)], capture_output=True, check=False)
@@ -70,8 +70,9 @@ def test_a_throw_away_cluster_is_drilled(local, tmp_path):
 @ROOT_ONLY
 def test_a_node_is_cut_off_and_a_disk_is_full(local, tmp_path):
     out = tmp_path / "out"
-    report = verdict(local("partition", "full-disk", "--report", out), out)
-    assert report["steps"][0]["errors"] > 0, "nobody noticed that the node was cut off"
+    report = verdict(local("partition", "full-disk", "--report", out, hold="3s"), out)
+    cut = report["steps"][0]
+    assert cut["leader_before"] != cut["leader_after"], "nobody noticed that the node was cut off"
     assert report["steps"][1]["node"] == "node-3"
     mounts = pathlib.Path("/proc/self/mounts").read_text()
     assert str(tmp_path) not in mounts, "a disk is still mounted"
