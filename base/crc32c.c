@@ -32,19 +32,19 @@ static uint32_t extend_bitwise(uint32_t crc, struct bytes bytes)
 
 __attribute__((target("sse4.2"))) static uint32_t extend_sse42(uint32_t crc, struct bytes bytes)
 {
+    const uint8_t *at = bytes.data;
+    size_t left = bytes.size;
     uint64_t wide = crc;
 
-    while (bytes.size >= 8) {
+    for (; left >= 8; left -= 8, at += 8) {
         uint64_t word;
 
-        memcpy(&word, bytes.data, sizeof word);
+        memcpy(&word, at, sizeof word);
         wide = _mm_crc32_u64(wide, word);
-        bytes = bytes_slice(bytes, 8, bytes.size);
     }
     crc = (uint32_t)wide;
-    while (bytes.size > 0) {
-        crc = _mm_crc32_u8(crc, bytes.data[0]);
-        bytes = bytes_slice(bytes, 1, bytes.size);
+    for (; left > 0; left--, at++) {
+        crc = _mm_crc32_u8(crc, *at);
     }
     return crc;
 }

@@ -11,7 +11,10 @@
  * It fails by answering with Connection: close and lingering, or, when the client is gone or
  * stalls, by closing: the exchange is then detached and ends when its handler lets go. */
 
-#define INPUT_MAX (4u * 1024 * 1024) /* One read, at most, past what is left over. */
+#define INPUT_MAX   (4u * 1024 * 1024) /* One read, at most, past what is left over. */
+#define SLOW_BYTES  4096               /* Less than this in one sweep is slow... */
+#define SLOW_SWEEPS 2   /* ...and so often in a row, dispensable when the port is full. */
+#define LOOK_MAX    256 /* Connections that one newcomer has looked at. */
 
 static uint64_t now_ms(const struct connection *c)
 {
@@ -373,6 +376,7 @@ static void received_cb(struct stream *stream, struct bytes bytes)
 {
     struct connection *c = stream->data;
 
+    c->received += bytes.size;
     if (c->input.size == 0) {
         run(c, bytes, true);
         return;
@@ -438,29 +442,49 @@ static const struct stream_events events = {
     .closed = closed_cb,
 };
 
-/* A connection that has asked for nothing yet, or has its answer, and is no node's. */
-static bool is_dispensable(const struct connection *c)
+/* Answered as far as it can be without waiting, and closed. */
+static void shed(struct connection *c)
 {
-    return c->state != CONNECTION_EXCHANGE && c->state != CONNECTION_CLOSED &&
-           stream_peer_node(&c->stream) == 0;
+    bool is_owed = c->state == CONNECTION_HEAD
+                       ? c->has_begun
+                       : c->state == CONNECTION_EXCHANGE && !c->exchange->is_started;
+
+    if (is_owed) {
+        response_refuse(c, 429, "TOOMANYREQUESTS",
+                        "this node has too many connections, and this one is slow; try again");
+    }
+    connection_close(c);
 }
 
-/* The port is full: the oldest that only waits goes, so that whoever holds connections open without
- * using them keeps nobody out. */
+/* One that has asked for nothing yet, or has its answer; or one whose client has hardly taken or
+ * sent anything for a while. Never a node's. */
+static bool is_dispensable(const struct connection *c)
+{
+    return c->state != CONNECTION_CLOSED && stream_peer_node(&c->stream) == 0 &&
+           (c->state != CONNECTION_EXCHANGE || c->slow_sweeps >= SLOW_SWEEPS);
+}
+
+/* The port is full: one that only waits goes, so that whoever holds connections open without using
+ * them keeps nobody out. Those that were looked at go to the end of the list, so that a full port
+ * costs little per newcomer. */
 static void make_room(struct http_listener *listener)
 {
+    size_t i, n = listener->n_connections;
+
     if (!listener->is_full) {
         LOG_WARN("http: over %zu connections: those that wait are closed for new ones",
                  listener->options.connections_max);
     }
     listener->is_full = true;
-    LIST_FOR_EACH (item, &listener->connections) {
-        struct connection *c = container_of(item, struct connection, link);
+    for (i = 0; i < n && i < LOOK_MAX; i++) {
+        struct connection *c = container_of(listener->connections.next, struct connection, link);
 
         if (is_dispensable(c)) {
-            connection_close(c);
+            shed(c);
             return;
         }
+        list_remove(&c->link);
+        list_append(&listener->connections, &c->link);
     }
 }
 
@@ -529,11 +553,26 @@ static void deadline_passed(struct connection *c)
     }
 }
 
+/* Does it wait for its client, and has that moved little since the last sweep? */
+static void count_slowness(struct connection *c, size_t queued)
+{
+    uint64_t moved = c->written - queued + c->received;
+    bool waits = queued > 0 || (c->exchange != NULL && exchange_wants_body(c->exchange));
+
+    if (waits && moved - c->moved < SLOW_BYTES) {
+        c->slow_sweeps += c->slow_sweeps < SLOW_SWEEPS;
+    } else {
+        c->slow_sweeps = 0;
+    }
+    c->moved = moved;
+}
+
 void connection_sweep(struct connection *connection, uint64_t now)
 {
     size_t queued = stream_queued(&connection->stream);
     uint64_t flushed = connection->written - queued;
 
+    count_slowness(connection, queued);
     if (queued == 0) {
         connection->write_deadline_ms = 0;
     } else if (connection->write_deadline_ms == 0 || flushed != connection->flushed) {

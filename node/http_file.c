@@ -155,10 +155,11 @@ static void file_push(struct file_send *send, size_t size)
     }
 }
 
-/* Have the window after the one that is being sent checked meanwhile. */
+/* Have the window after the one that is being sent checked meanwhile; for a client that reads. */
 static void file_look_ahead(struct file_send *send)
 {
-    if (send->check.run != NULL && !send->is_working && send->offset < send->end &&
+    if ((exchange_queued(send->exchange) == 0 || send->ready - send->offset < WINDOW / 2) &&
+        send->check.run != NULL && !send->is_working && send->offset < send->end &&
         send->ready < send->end && send->ready - send->offset <= WINDOW) {
         file_work_start(send);
     }

@@ -63,6 +63,8 @@ struct connection {
     uint64_t write_deadline_ms; /* 0: nothing waits to be sent. */
     uint64_t written;           /* Bytes given to the stream. */
     uint64_t flushed;           /* Of them gone to the kernel, at the last sweep. */
+    uint64_t received, moved;   /* Bytes that came; both ways, at the last sweep. */
+    unsigned slow_sweeps;       /* In a row in which the client moved next to nothing. */
 };
 
 enum body_state {
