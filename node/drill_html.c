@@ -68,6 +68,14 @@ static void escape(struct buffer *out, const char *text)
     }
 }
 
+/* A time of a document that may hold anything: from nothing to thirty years. */
+static int64_t time_of(const json_t *object, const char *key)
+{
+    int64_t ms = json_member_int(object, key, 0), most = (int64_t)1000000000000;
+
+    return ms < 0 ? 0 : ms > most ? most : ms;
+}
+
 static void member(struct buffer *out, const json_t *object, const char *key)
 {
     const char *text = json_member_string(object, key);
@@ -103,7 +111,7 @@ static void write_header(const json_t *report, struct buffer *out)
                  json_array_size(json_object_get(report, "nodes")));
     member(out, report, "started");
     buffer_append_string(out, ", took ");
-    duration(out, json_member_int(report, "duration_ms", 0));
+    duration(out, time_of(report, "duration_ms"));
     buffer_append_string(out, "</p><p class=\"soft mono\">cluster ");
     member(out, report, "cluster");
     buffer_print(out, "</p></div><div class=\"verdict %s\">%s</div></header>",
@@ -163,7 +171,7 @@ static void write_cards(const json_t *report, struct buffer *out)
 
 static double x_of(const json_t *report, int64_t ms)
 {
-    double whole = (double)json_member_int(report, "duration_ms", 1);
+    double whole = (double)time_of(report, "duration_ms");
 
     whole = whole < 1 ? 1 : whole;
     return LEFT + PLOT * ((double)ms > whole ? whole : (double)ms) / whole;
@@ -191,8 +199,8 @@ static void draw_faults(const json_t *report, struct buffer *out)
 
     json_array_foreach(json_object_get(report, "steps"), i, step)
     {
-        double from = x_of(report, json_member_int(step, "from_ms", 0));
-        double to = x_of(report, json_member_int(step, "healed_ms", 0));
+        double from = x_of(report, time_of(step, "from_ms"));
+        double to = x_of(report, time_of(step, "healed_ms"));
 
         buffer_print(out,
                      "<rect x=\"%.1f\" y=\"30\" width=\"%.1f\" height=\"%d\" fill=\"#e8a33d\" "
@@ -210,7 +218,7 @@ static void draw_leaders(const json_t *report, struct buffer *out)
 {
     const json_t *events = json_object_get(report, "events"), *event;
     const char *leader = NULL;
-    int64_t since = 0, end = json_member_int(report, "duration_ms", 0);
+    int64_t since = 0, end = time_of(report, "duration_ms");
     size_t i, n = json_array_size(events);
 
     buffer_print(out, "<text x=\"0\" y=\"58\">leader</text>");
@@ -221,7 +229,7 @@ static void draw_leaders(const json_t *report, struct buffer *out)
             continue;
         }
         if (leader != NULL) {
-            int64_t to = event == NULL ? end : json_member_int(event, "at_ms", 0);
+            int64_t to = event == NULL ? end : time_of(event, "at_ms");
             double x = x_of(report, since), width = x_of(report, to) - x;
 
             buffer_print(out,
@@ -234,7 +242,7 @@ static void draw_leaders(const json_t *report, struct buffer *out)
                 buffer_append_string(out, "</text>");
             }
         }
-        since = event == NULL ? 0 : json_member_int(event, "at_ms", 0);
+        since = event == NULL ? 0 : time_of(event, "at_ms");
         leader = event == NULL ? NULL : json_member_string(event, "node");
     }
 }
@@ -278,7 +286,7 @@ static void draw_bars(const json_t *report, const char *key, const char *colour,
 static void draw_axis(const json_t *report, struct buffer *out)
 {
     static const int64_t steps[] = {500, 1000, 2000, 5000, 10000, 30000, 60000, 300000, 3600000};
-    int64_t end = json_member_int(report, "duration_ms", 0), step = steps[0];
+    int64_t end = time_of(report, "duration_ms"), step = steps[0];
     size_t i;
 
     for (i = 0; i < sizeof steps / sizeof steps[0] && end / step > 14; i++) {
@@ -333,12 +341,12 @@ static void write_steps(const json_t *report, struct buffer *out)
             buffer_append_string(out, "</td>");
         }
         buffer_append_string(out, "<td class=\"n\">");
-        duration(out, json_member_int(step, "write_gap_ms", 0));
+        duration(out, time_of(step, "write_gap_ms"));
         buffer_append_string(out, "</td><td class=\"n\">");
-        duration(out, json_member_int(step, "read_gap_ms", 0));
+        duration(out, time_of(step, "read_gap_ms"));
         buffer_print(out, "</td><td class=\"n\">%" PRId64 "</td><td class=\"n\">",
                      json_member_int(step, "errors", 0));
-        duration(out, json_member_int(step, "healed_ms", 0) - json_member_int(step, "from_ms", 0));
+        duration(out, time_of(step, "healed_ms") - time_of(step, "from_ms"));
         buffer_append_string(out, "</td></tr>");
     }
     buffer_append_string(out, "</table></div>");
