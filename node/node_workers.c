@@ -5,38 +5,16 @@
 #include "node/access.h"
 #include "node/config.h"
 #include "node/descriptors.h"
-#include "node/join.h"
 #include "node/node_private.h"
 #include "node/peers.h"
 #include "node/promoter.h"
 #include "node/repair.h"
-#include "node/routes_admin.h"
-#include "node/routes_blobs.h"
-#include "node/routes_controls.h"
-#include "node/routes_drill.h"
-#include "node/routes_internal.h"
-#include "node/routes_leader.h"
-#include "node/routes_manifests.h"
-#include "node/routes_promotion.h"
-#include "node/routes_status.h"
+#include "node/routes.h"
 #include "node/uploads.h"
 
 #include <stdlib.h>
 
 /* The worker threads and what runs on the first of them. */
-
-/* clang-format off: a row each, so that an addition is one line. */
-#define CLIENT_ROUTES                                                                              \
-    routes_status, routes_manifests, routes_blobs, routes_promotion, routes_statuses,              \
-        routes_holds, routes_users, routes_join_tokens, routes_leader, routes_drill,               \
-        routes_version
-/* clang-format on */
-
-static const struct route *const client_routes[] = {CLIENT_ROUTES, NULL};
-
-/* Peers may forward any client's request, so theirs is a superset. */
-static const struct route *const internal_routes[] = {routes_internal, routes_join, CLIENT_ROUTES,
-                                                      NULL};
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
@@ -80,12 +58,12 @@ static enum error open_worker(struct node *node, struct worker *worker, struct r
     struct http_listener_options clients = {.address = node->config->listen,
                                             .tls = node->client_tls,
                                             .connections_max = limits.clients,
-                                            .routes = client_routes};
+                                            .routes = routes_of_clients};
     struct http_listener_options internal = {.address = node_data_listen(node),
                                              .tls = node->greet_tls,
                                              .is_internal = true,
                                              .connections_max = limits.peers,
-                                             .routes = internal_routes};
+                                             .routes = routes_of_peers};
 
     worker->node = node;
     worker->control = node->control;
