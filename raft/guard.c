@@ -244,16 +244,58 @@ static void drop_entries(struct guard *guard, struct raft_append_entries *reques
     raft_free(request->entries);
 }
 
+/* Our newest snapshot, unless it is on its way to the disk; index 0: none. */
+static raft_index kept_snapshot(const struct guard *guard)
+{
+    return guard->put != NULL && guard->put->is_install
+               ? 0
+               : guard_raft(guard)->log.snapshot.last_index;
+}
+
+/* The request begins where our snapshot has replaced the log, and libraft would not know what to
+ * make of it: it refuses, so that the leader goes back step by step until it sends an older
+ * snapshot, for ever; and from index 1 on it would append all entries once more. What a snapshot
+ * holds is committed and the same at every leader after it, so the request may as well begin after
+ * the snapshot. */
+static void skip_compacted(struct guard *guard, struct raft_append_entries *request)
+{
+    const struct raft_log *log = &guard_raft(guard)->log;
+    raft_index kept = kept_snapshot(guard);
+    unsigned n;
+
+    if (request->prev_log_index >= kept || log->offset == 0 ||
+        request->prev_log_index > log->offset) {
+        return;
+    }
+    n = request->n_entries < kept - request->prev_log_index
+            ? request->n_entries
+            : (unsigned)(kept - request->prev_log_index);
+    if (n > 0 && n == request->n_entries) {
+        raft_free(request->entries[0].batch);
+        raft_free(request->entries);
+        request->entries = NULL;
+    } else if (n > 0) {
+        memmove(request->entries, request->entries + n,
+                (request->n_entries - n) * sizeof *request->entries);
+    }
+    request->n_entries -= n;
+    request->prev_log_index = kept;
+    request->prev_log_term = log->snapshot.last_term;
+    guard->counters.skipped++;
+}
+
 static void recv_append_entries(struct guard *guard, struct raft_message *message)
 {
     struct raft_append_entries *request = &message->append_entries;
-    raft_index end = request->prev_log_index + request->n_entries;
     struct guard_hidden hidden;
+    raft_index end;
 
     if (has_odd_entry(request)) {
         drop_entries(guard, request);
         return;
     }
+    skip_compacted(guard, request);
+    end = request->prev_log_index + request->n_entries;
     if (request->leader_commit > end) {
         request->leader_commit = end;
         guard->counters.clamped_commits++;
@@ -297,7 +339,11 @@ void guard_recv(struct raft_io *inner, struct raft_message *message)
         }
         break;
     case RAFT_IO_INSTALL_SNAPSHOT:
+        /* Of an older one than ours libraft makes nothing, and we may say how far ours goes. */
         guard->checked = message->install_snapshot.last_index;
+        if (guard->checked < kept_snapshot(guard)) {
+            guard->checked = kept_snapshot(guard);
+        }
         guard->recv(&guard->io, message);
         break;
     default:

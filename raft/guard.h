@@ -20,6 +20,8 @@
  *                 this process has seen reach the disk; 0.15 reports its whole log, leftovers of
  *                 dead terms included. An answer that is due after a disk write is not sent when
  *                 term or role changed meanwhile
+ *   compaction    a request that begins before our snapshot begins after it; 0.15 refuses it for
+ *                 ever, or appends a second time what it holds
  *   commit clamp  leader_commit of a request counts up to its prev + n
  *   elections     no candidacy, TimeoutNow or RequestVote while entries or a snapshot are on their
  *                 way to the disk
@@ -41,6 +43,7 @@ struct guard_counters {
     uint64_t postponed;       /* Ticks without candidacy since the disk was behind. */
     uint64_t dropped_votes;   /* RequestVote not sent, TimeoutNow made to wait, same reason. */
     uint64_t dropped_entries; /* Requests with an entry that is not whole words. */
+    uint64_t skipped;         /* Requests that began where a snapshot has replaced our log. */
     uint64_t lost_sends;      /* Messages that the inner raft_io refused. */
 };
 

@@ -140,7 +140,7 @@ static void check_pushes(struct catalog_txn *txn)
     const struct clients *clients = &world_current()->clients;
 
     for (size_t i = 0; i < clients->n; i++) {
-        const struct operation *operation = &clients->operations[i];
+        struct operation *operation = &clients->operations[i];
         struct tag_count count = {.digest = &operation->digest};
         bool is_done = operation->outcome == OUTCOME_DONE;
 
@@ -149,6 +149,7 @@ static void check_pushes(struct catalog_txn *txn)
         }
         catalog_tag_intervals(txn, bytes_of_string(DEV_REPOSITORY),
                               bytes_of_string(tag_names[operation->tag]), count_interval, &count);
+        operation->is_in_history = count.n > 0;
         if (is_done && operation->error == OK && count.n == 0) {
             violation("lost: value %llu of %s was acknowledged",
                       (unsigned long long)operation->value, tag_names[operation->tag]);

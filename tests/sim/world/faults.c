@@ -84,18 +84,6 @@ static void fault_pause(struct world *world)
     host_pause(victim(world), engine_now() + draw(10000, 4000000));
 }
 
-static void restart_stopped(void *data, uint64_t word)
-{
-    struct host *host = data;
-
-    (void)word;
-    if (!host->is_up) {
-        host_start(host);
-    } else if (host->is_stopping) {
-        engine_at(engine_now() + 200000, restart_stopped, host, 0);
-    }
-}
-
 static void fault_stop(struct world *world)
 {
     struct host *host = victim(world);
@@ -103,7 +91,6 @@ static void fault_stop(struct world *world)
     if (host->is_up) {
         trace_line("fault: clean stop of h%u", host->number);
         host_stop(host);
-        engine_at(engine_now() + draw(300000, 2500000), restart_stopped, host, 0);
     }
 }
 

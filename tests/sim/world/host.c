@@ -21,6 +21,7 @@
 
 #define MEMBERS_TICK_MS 250u
 #define ROWS_MAX        128u
+#define START_AFTER_US  2500000u
 
 /* --- the machine, as node/control.c makes it -------------------------------------------------- */
 
@@ -158,6 +159,15 @@ static void gone(struct host *host)
     trace_line("h%u: its process is gone", host->number);
 }
 
+static void start_again(void *data, uint64_t life)
+{
+    struct host *host = data;
+
+    if (host->life == life) {
+        host_start(host);
+    }
+}
+
 /* After a clean stop, from outside the fiber that it ran in. */
 static void stopped(void *data, uint64_t life)
 {
@@ -168,6 +178,7 @@ static void stopped(void *data, uint64_t life)
         fibers_drop(host);
         disk_close_files(&host->disk);
         gone(host);
+        engine_at(engine_now() + draw(0, START_AFTER_US), start_again, host, host->life);
     }
 }
 
@@ -178,9 +189,7 @@ static void host_main(void *data)
 
     loop_open(&host->loop);
     if (!open_catalog(host, &why) || !open_consensus(host, &why)) {
-        violation("h%u (node %llu) does not start: %s", host->number,
-                  (unsigned long long)host->node_id, why.text);
-        return;
+        fail_stop("node %llu does not start: %s", (unsigned long long)host->node_id, why.text);
     }
     CHECK(uv_timer_init(&host->loop.uv, &host->members_timer) == 0);
     uv_timer_start(&host->members_timer, members_timer_cb, MEMBERS_TICK_MS, MEMBERS_TICK_MS);

@@ -58,7 +58,7 @@ void host_start(struct host *host);
 void host_kill(struct host *host);
 /* Power off: un-synced bytes are lost. */
 void host_cut_power(struct host *host);
-/* As SIGTERM: hand over, close, keep the catalog. */
+/* As SIGTERM: hand over, close, keep the catalog. It starts again by itself, some time later. */
 void host_stop(struct host *host);
 /* An empty disk and a new id. */
 void host_wipe(struct host *host, uint64_t node_id);

@@ -35,7 +35,10 @@ int main(int argc, char **argv)
     mallopt(M_TRIM_THRESHOLD, 512 << 20);
     for (int i = 3; i < argc; i++) {
         if (strcmp(argv[i], "-t") == 0) {
-            trace_print_as_it_comes(true);
+            trace_print_as_it_comes(true, false);
+        }
+        if (strcmp(argv[i], "-m") == 0) {
+            trace_print_as_it_comes(true, true);
         }
         for (int b = 0; b < BUG_N; b++) {
             if (strcmp(argv[i], bug_names[b]) == 0) {

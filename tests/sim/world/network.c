@@ -6,6 +6,7 @@
 #include "raft/frame.h"
 #include "tests/sim/world/engine.h"
 #include "tests/sim/world/host.h"
+#include "tests/sim/world/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,6 +211,8 @@ static void handshake_done(void *data, uint64_t word)
     }
 }
 
+static void arrives(void *data, uint64_t word);
+
 /* In the loop of the host that was connected to. */
 static void incoming(void *data, uint64_t word)
 {
@@ -218,6 +221,11 @@ static void incoming(void *data, uint64_t word)
 
     (void)word;
     if (host->listener == NULL || !lives(from)) {
+        return;
+    }
+    if (host->n_pending > 0) {
+        /* Stays in the kernel until the one before was accepted. */
+        engine_at(engine_now() + RESEND_US, arrives, from, host->number);
         return;
     }
     host->pending[host->n_pending++] = from;
@@ -336,12 +344,47 @@ uint64_t stream_peer_node(const struct stream *stream)
 
 /* --- bytes ----------------------------------------------------------------------------------- */
 
+static void trace_message(const struct end *end, struct bytes bytes)
+{
+    unsigned from = end->other->host->number, to = end->host->number, kind;
+    struct raft_message message;
+    struct frame frame;
+    bool is_complete;
+
+    if (!trace_messages_wanted() ||
+        frame_split(bytes, FRAME_SIZE_MAX, &frame, &is_complete, NULL) != OK || !is_complete) {
+        return;
+    }
+    kind = frame.kind;
+    if (frame_decode_message(kind, frame.body, &message, NULL) != OK) {
+        trace_line("h%u > h%u: %s", from, to, frame_kind_name(kind));
+        return;
+    }
+    if (kind == FRAME_APPEND_ENTRIES) {
+        const struct raft_append_entries *args = &message.append_entries;
+
+        trace_line("h%u > h%u: append entries, term %llu, after %llu of %llu, %u entries, commit "
+                   "%llu",
+                   from, to, args->term, args->prev_log_index, args->prev_log_term,
+                   args->n_entries, args->leader_commit);
+    } else if (kind == FRAME_APPEND_ENTRIES_RESULT) {
+        const struct raft_append_entries_result *result = &message.append_entries_result;
+
+        trace_line("h%u > h%u: append entries result, term %llu, rejected %llu, last %llu", from,
+                   to, result->term, result->rejected, result->last_log_index);
+    } else {
+        trace_line("h%u > h%u: %s", from, to, frame_kind_name(kind));
+    }
+    frame_release_message(&message);
+}
+
 static void receive(void *data, uint64_t word)
 {
     struct packet *packet = data;
     struct end *end = (struct end *)(uintptr_t)word;
 
     if (end->stream != NULL && end->stream->state == STREAM_OPEN) {
+        trace_message(end, bytes_of(packet->bytes, packet->size));
         end->stream->events->received(end->stream, bytes_of(packet->bytes, packet->size));
     }
     free(packet);

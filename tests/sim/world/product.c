@@ -125,7 +125,7 @@ _Noreturn void __wrap_assert_failed(const char *kind, const char *text, const ch
 struct trace {
     char lines[TRACE_LINES][TRACE_WIDTH];
     uint64_t n;
-    bool is_printed;
+    bool is_printed, has_messages;
 };
 
 static struct trace trace;
@@ -135,9 +135,15 @@ void trace_reset(void)
     trace.n = 0;
 }
 
-void trace_print_as_it_comes(bool is_wanted)
+void trace_print_as_it_comes(bool is_wanted, bool messages)
 {
     trace.is_printed = is_wanted;
+    trace.has_messages = messages;
+}
+
+bool trace_messages_wanted(void)
+{
+    return trace.has_messages;
 }
 
 void trace_print_last(void)

@@ -172,7 +172,7 @@ static bool was_seen(const struct clients *clients, uint64_t value)
     return false;
 }
 
-/* What says nothing: reads without an answer, and pushes without one that nobody ever saw. */
+/* What says nothing: reads without an answer, and pushes without one that left no trace. */
 static bool counts(const struct clients *clients, const struct operation *operation, unsigned tag)
 {
     if (operation->kind > OPERATION_GET || operation->tag != tag) {
@@ -182,7 +182,8 @@ static bool counts(const struct clients *clients, const struct operation *operat
         return true;
     }
     return operation->kind != OPERATION_GET &&
-           (operation->kind == OPERATION_DELETE || was_seen(clients, operation->value));
+           (operation->kind == OPERATION_DELETE || operation->is_in_history ||
+            was_seen(clients, operation->value));
 }
 
 bool tags_are_linearizable(char *text, size_t size)

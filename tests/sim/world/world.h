@@ -4,6 +4,7 @@
 #include "tests/sim/world/checks.h"
 #include "tests/sim/world/client.h"
 #include "tests/sim/world/host.h"
+#include "tests/sim/world/trace.h"
 
 /* One seed's world: hosts, network, clients, faults, and what is known of the run so far. */
 
@@ -60,11 +61,5 @@ void faults_end(struct world *world);
 
 /* A wiped host is not a voter again yet. */
 bool world_rejoin_is_open(const struct world *world);
-
-/* Lines of the log with virtual time and host; kept, or printed as they come. */
-void trace_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void trace_print_as_it_comes(bool is_wanted);
-void trace_print_last(void);
-void trace_reset(void);
 
 #endif
