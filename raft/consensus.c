@@ -16,6 +16,7 @@
 #include "raft/io_snapshot.h"
 #include "raft/leader_lost.h"
 #include "raft/machine.h"
+#include "raft/snapshot_retry.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -211,6 +212,7 @@ static void timer_cb(uv_timer_t *timer)
     reads_tick(consensus);
     membership_tick(consensus);
     gossip_tick(consensus);
+    snapshot_retry(consensus);
     status_publish(consensus);
 }
 

@@ -24,6 +24,11 @@ enum consensus_life {
     LIFE_CLOSED    /* and is done; handles close. */
 };
 
+/* Since when a peer was sent nothing (raft/snapshot_retry.h). */
+struct snapshot_wait {
+    uint64_t id, since_ms;
+};
+
 struct consensus {
     uv_loop_t *loop;
     uint64_t id;
@@ -70,6 +75,7 @@ struct consensus {
     struct announced {
         uint64_t id, index;
     } announced[CONSENSUS_MEMBERS_MAX];
+    struct snapshot_wait snapshot_waits[CONSENSUS_MEMBERS_MAX];
     bool has_moved; /* To be told in the next turn. */
 
     uv_mutex_t status_lock; /* Guards status alone. */

@@ -318,6 +318,29 @@ static void recv_result(struct guard *guard, struct raft_message *message)
     guard->recv(&guard->io, message);
 }
 
+/* A pre-vote was refused by a voter whose term is past the one that was asked for. 0.15 takes no
+ * notice: where the member with the newer log has the older term and the third is away, the two
+ * refuse each other for ever. A request for a real vote that nobody can grant makes libraft take
+ * the term over; as any other candidate would, it then asks for the term after it. */
+static void recv_vote_result(struct guard *guard, struct raft_message *message)
+{
+    const struct raft *raft = guard_raft(guard);
+    const struct raft_request_vote_result *result = &message->request_vote_result;
+    struct raft_message term = {.type = RAFT_IO_REQUEST_VOTE,
+                                .server_id = message->server_id,
+                                .server_address = message->server_address};
+
+    if (result->vote_granted || raft->state != RAFT_CANDIDATE ||
+        result->term <= raft->current_term + 1 || raft_last_index(guard_raft(guard)) == 0) {
+        guard->recv(&guard->io, message);
+        return;
+    }
+    guard->counters.terms_learnt++;
+    term.request_vote.term = result->term;
+    term.request_vote.candidate_id = message->server_id;
+    guard->recv(&guard->io, &term);
+}
+
 void guard_recv(struct raft_io *inner, struct raft_message *message)
 {
     struct guard *guard = inner->data;
@@ -329,6 +352,9 @@ void guard_recv(struct raft_io *inner, struct raft_message *message)
         break;
     case RAFT_IO_APPEND_ENTRIES_RESULT:
         recv_result(guard, message);
+        break;
+    case RAFT_IO_REQUEST_VOTE_RESULT:
+        recv_vote_result(guard, message);
         break;
     case RAFT_IO_TIMEOUT_NOW:
         if (guard_disk_is_behind(guard)) {

@@ -25,11 +25,11 @@
  *   commit clamp  leader_commit of a request counts up to its prev + n
  *   elections     no candidacy, TimeoutNow or RequestVote while entries or a snapshot are on their
  *                 way to the disk
- *   configuration one whose entry is cut from the log is taken back, after a restart and behind a
- *                 snapshot too
- *   sends         a failed send is a lost message: libraft frees twice when told
- *   disk          a failed write stops the process (fail_stop)
- *   lengths       entries are whole 8-byte words; what is not never enters the log */
+ *   terms         a voter that refuses a pre-vote since its term is newer tells it; 0.15 ignores
+ * that, and two members can refuse each other for ever configuration one whose entry is cut from
+ * the log is taken back, after a restart and behind a snapshot too sends         a failed send is a
+ * lost message: libraft frees twice when told disk          a failed write stops the process
+ * (fail_stop) lengths       entries are whole 8-byte words; what is not never enters the log */
 
 #define GUARD_PEERS_MAX   32
 #define GUARD_ADDRESS_MAX 96
@@ -44,6 +44,7 @@ struct guard_counters {
     uint64_t dropped_votes;   /* RequestVote not sent, TimeoutNow made to wait, same reason. */
     uint64_t dropped_entries; /* Requests with an entry that is not whole words. */
     uint64_t skipped;         /* Requests that began where a snapshot has replaced our log. */
+    uint64_t terms_learnt;    /* Taken over from a voter that refused a pre-vote. */
     uint64_t lost_sends;      /* Messages that the inner raft_io refused. */
 };
 

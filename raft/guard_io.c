@@ -99,6 +99,12 @@ static bool refuse(struct guard *guard, const struct raft_message *message,
         guard->counters.dropped_votes++;
         return true;
     }
+    if (message->type == RAFT_IO_REQUEST_VOTE_RESULT &&
+        !message->request_vote_result.vote_granted &&
+        message->request_vote_result.term < guard_raft(guard)->current_term) {
+        /* 0.15 answers a pre-vote with the term that it asked for. */
+        copy->request_vote_result.term = guard_raft(guard)->current_term;
+    }
     if (message->type != RAFT_IO_APPEND_ENTRIES_RESULT || result->rejected != 0) {
         return false;
     }

@@ -142,6 +142,16 @@ void io_send_snapshot(struct io *io, struct raft_io_send *request,
     transport_send_snapshot(io->transport, &transfer->send, message, send_cb);
 }
 
+bool io_sends_snapshot(const struct io *io, uint64_t id)
+{
+    LIST_FOR_EACH (link, &io->sends) {
+        if (container_of(link, struct io_send, link)->to == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct io_reader {
     struct snapshot_reader *file;
     uint64_t offset;

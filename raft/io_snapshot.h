@@ -16,6 +16,9 @@ int io_snapshot_put(struct raft_io *raft_io, unsigned trailing,
 void io_send_snapshot(struct io *io, struct raft_io_send *request,
                       const struct raft_message *message, raft_io_send_cb cb);
 
+/* A snapshot is on its way to this peer. */
+bool io_sends_snapshot(const struct io *io, uint64_t id);
+
 /* How the transport reads and writes snapshot files; the data of its callbacks is the io. */
 struct transport_snapshots io_transport_snapshots(void);
 

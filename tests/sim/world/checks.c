@@ -107,13 +107,18 @@ void check_stop(struct host *host, const char *why)
 
 bool check_agree(void)
 {
-    const struct world *world = world_current();
+    struct world *world = world_current();
+    uint64_t index = 0;
 
     for (unsigned i = 0; i < world->n_hosts; i++) {
-        const struct host *host = &world->hosts[i];
+        struct host *host = &world->hosts[i];
+        uint64_t applied = 0;
 
-        if (!host->is_up || host->consensus == NULL ||
-            host->last_applied != world->checks.highest) {
+        if (host->is_up && host->consensus != NULL) {
+            applied = raft_last_applied(&host->consensus->raft);
+        }
+        index = i == 0 ? applied : index;
+        if (applied != index || applied < world->checks.highest) {
             return false;
         }
     }

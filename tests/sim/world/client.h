@@ -44,7 +44,7 @@ struct operation {
     struct command_id id;
     struct buffer command; /* Empty until it is first proposed. */
     struct digest digest;  /* Of value. */
-    bool is_in_history; /* Its value is in the tag's history at the end. */
+    bool is_in_history;    /* Its value is in the tag's history at the end. */
     unsigned attempts;
     uint64_t ticket; /* Of the time-out that counts. */
     unsigned host;   /* Where the last attempt went. */

@@ -47,6 +47,8 @@ struct disk {
     bool is_full;          /* No space can be allocated. */
     /* A seeded bug: syncs say that they are done and do nothing. */
     bool lies;
+    /* Another: syncs of directories do. */
+    bool forgets_names;
 };
 
 /* An empty disk. */

@@ -122,10 +122,10 @@ static void fault_partition(struct world *world)
         for (unsigned j = i + 1; j < n; j++) {
             bool touches = i == one || j == one;
 
-            if ((shape == 0 && touches) ||                              /* One alone. */
+            if ((shape == 0 && touches) ||                                /* One alone. */
                 (shape == 1 && ((side >> i) & 1) != ((side >> j) & 1)) || /* Two sides. */
-                (shape == 2 && !touches) ||                             /* A bridge. */
-                (shape == 3 && one_in(3))) {                            /* Some links. */
+                (shape == 2 && !touches) ||                               /* A bridge. */
+                (shape == 3 && one_in(3))) {                              /* Some links. */
                 cut(world, i, j, true);
             } else if (shape == 4 && touches) { /* One way. */
                 cut(world, one_in(2) ? i : j, one_in(2) ? i : j, false);
@@ -237,9 +237,9 @@ static void fault_wipe(struct world *world)
 /* --- the plan -------------------------------------------------------------------------------- */
 
 static void (*const kinds[])(struct world *) = {
-    fault_kill,       fault_power, fault_power_all, fault_pause,    fault_stop,
-    fault_partition,  fault_delay, fault_slow_disk, fault_sync_error, fault_full,
-    fault_clock,      fault_snapshot, fault_transfer, fault_wipe};
+    fault_kill,      fault_power,    fault_power_all, fault_pause,      fault_stop,
+    fault_partition, fault_delay,    fault_slow_disk, fault_sync_error, fault_full,
+    fault_clock,     fault_snapshot, fault_transfer,  fault_wipe};
 
 #define N_KINDS (sizeof kinds / sizeof *kinds)
 

@@ -10,8 +10,8 @@
 #include "tests/sim/world/engine.h"
 #include "tests/sim/world/world.h"
 
-#include <lmdb.h>
 #include <dirent.h>
+#include <lmdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,12 +33,15 @@ static uint64_t machine_applied_index(void *data)
 static void machine_apply(void *data, const struct entry *entry, struct buffer *results)
 {
     struct host *host = data;
-    const struct catalog_entry copy = {.index = entry->index,
-                                       .term = entry->term,
-                                       .time_ms = entry->time_ms,
-                                       .commands = entry->commands,
-                                       .n = entry->n};
+    struct catalog_entry copy = {.index = entry->index,
+                                 .term = entry->term,
+                                 .time_ms = entry->time_ms,
+                                 .commands = entry->commands,
+                                 .n = entry->n};
 
+    if (host->world->bug == BUG_STATE_DIFFERS && host->number == 1 && one_in(100)) {
+        copy.time_ms++;
+    }
     catalog_apply(host->catalog, &copy, results);
     check_applied(host);
 }
@@ -188,7 +191,10 @@ static void host_main(void *data)
     struct reason why = {""};
 
     loop_open(&host->loop);
-    if (!open_catalog(host, &why) || !open_consensus(host, &why)) {
+    if (open_catalog(host, &why)) {
+        host->last_applied = catalog_applied_index(host->catalog);
+    }
+    if (host->catalog == NULL || !open_consensus(host, &why)) {
         fail_stop("node %llu does not start: %s", (unsigned long long)host->node_id, why.text);
     }
     CHECK(uv_timer_init(&host->loop.uv, &host->members_timer) == 0);
@@ -314,6 +320,7 @@ void host_init(struct host *host, struct world *world, unsigned number)
     format(host);
     host->disk.sync_us = draw(0, 3) == 0 ? draw(2000, 20000) : draw(50, 2000);
     host->disk.lies = world->bug == BUG_SYNC_LIES;
+    host->disk.forgets_names = world->bug == BUG_NO_DIRECTORY_SYNC;
 }
 
 void host_wipe(struct host *host, uint64_t node_id)

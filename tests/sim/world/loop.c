@@ -309,6 +309,7 @@ void uv_close(uv_handle_t *handle, uv_close_cb cb)
         REMOVE(loop->asyncs, loop->n_asyncs, (uv_async_t *)handle);
         break;
     default:
+        network_close_listener(loop_host(handle->loop), (uv_tcp_t *)handle);
         break;
     }
     handle->close_cb = cb;

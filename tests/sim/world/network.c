@@ -140,6 +140,14 @@ void stream_shutdown(struct stream *stream)
     stream_close(stream);
 }
 
+void network_close_listener(struct host *host, const uv_tcp_t *listener)
+{
+    if (host->listener == listener) {
+        host->listener = NULL;
+        host->n_pending = 0;
+    }
+}
+
 void network_drop(struct host *host, bool kernel_lives)
 {
     for (size_t i = 0; i < host->n_ends; i++) {
@@ -311,8 +319,9 @@ enum error stream_accept(struct stream *stream, uv_loop_t *loop, uv_stream_t *li
 enum error __wrap_stream_listen(uv_tcp_t *listener, uv_loop_t *loop, const char *address,
                                 bool shared, int backlog, uv_connection_cb on_connection,
                                 struct reason *why);
-enum error __wrap_stream_listen(uv_tcp_t *listener, uv_loop_t *loop, const char *address, bool shared,
-                         int backlog, uv_connection_cb on_connection, struct reason *why)
+enum error __wrap_stream_listen(uv_tcp_t *listener, uv_loop_t *loop, const char *address,
+                                bool shared, int backlog, uv_connection_cb on_connection,
+                                struct reason *why)
 {
     struct host *host = loop_host(loop);
 
@@ -365,13 +374,23 @@ static void trace_message(const struct end *end, struct bytes bytes)
 
         trace_line("h%u > h%u: append entries, term %llu, after %llu of %llu, %u entries, commit "
                    "%llu",
-                   from, to, args->term, args->prev_log_index, args->prev_log_term,
-                   args->n_entries, args->leader_commit);
+                   from, to, args->term, args->prev_log_index, args->prev_log_term, args->n_entries,
+                   args->leader_commit);
     } else if (kind == FRAME_APPEND_ENTRIES_RESULT) {
         const struct raft_append_entries_result *result = &message.append_entries_result;
 
         trace_line("h%u > h%u: append entries result, term %llu, rejected %llu, last %llu", from,
                    to, result->term, result->rejected, result->last_log_index);
+    } else if (kind == FRAME_REQUEST_VOTE) {
+        const struct raft_request_vote *args = &message.request_vote;
+
+        trace_line("h%u > h%u: request %s, term %llu, log to %llu of %llu", from, to,
+                   args->pre_vote ? "pre-vote" : "vote", args->term, args->last_log_index,
+                   args->last_log_term);
+    } else if (kind == FRAME_REQUEST_VOTE_RESULT) {
+        trace_line("h%u > h%u: vote result, term %llu, %s", from, to,
+                   message.request_vote_result.term,
+                   message.request_vote_result.vote_granted ? "granted" : "refused");
     } else {
         trace_line("h%u > h%u: %s", from, to, frame_kind_name(kind));
     }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "raft/guard.h"
 #include "raft/storage.h"
 #include "tests/sim/world/engine.h"
 #include "tests/sim/world/world.h"
@@ -63,6 +64,43 @@ enum error __wrap_storage_open(const struct storage_options *options, struct sto
 
     smaller.entry_max = world_current()->entry_max;
     return __real_storage_open(&smaller, out, why);
+}
+
+/* --- mistakes on purpose (enum bug) ---------------------------------------------------------- */
+
+static bool has_bug(enum bug bug)
+{
+    return world_current()->bug == bug;
+}
+
+void __real_storage_set_vote(struct storage *storage, raft_id id);
+WRAPPED(void, storage_set_vote, struct storage *storage, raft_id id)
+{
+    if (!has_bug(BUG_VOTE_NOT_KEPT)) {
+        __real_storage_set_vote(storage, id);
+    }
+}
+
+raft_index __real_guard_stored_end(const struct guard *guard);
+WRAPPED(raft_index, guard_stored_end, const struct guard *guard)
+{
+    if (has_bug(BUG_CLAMP_OFF) || has_bug(BUG_GUARD_OFF)) {
+        ((struct guard *)(uintptr_t)guard)->checked = UINT64_MAX;
+        return UINT64_MAX;
+    }
+    return __real_guard_stored_end(guard);
+}
+
+void __real_guard_recv(struct raft_io *inner, struct raft_message *message);
+WRAPPED(void, guard_recv, struct raft_io *inner, struct raft_message *message)
+{
+    struct guard *guard = inner->data;
+
+    if (has_bug(BUG_GUARD_OFF)) {
+        guard->recv(&guard->io, message);
+    } else {
+        __real_guard_recv(inner, message);
+    }
 }
 
 /* --- the end of a process -------------------------------------------------------------------- */

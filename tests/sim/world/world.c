@@ -21,25 +21,33 @@ struct world *world_current(void)
     return &world;
 }
 
-bool world_rejoin_is_open(const struct world *of)
+/* Does the host know all hosts, as they are now, as voters, and nobody else? */
+static bool knows_all(const struct world *of, struct host *host)
+{
+    const struct raft *raft;
+
+    if (!host->is_up || host->consensus == NULL) {
+        return false;
+    }
+    raft = &host->consensus->raft;
+    for (unsigned i = 0; i < of->n_hosts; i++) {
+        const struct raft_server *server = core_server(host->consensus, of->hosts[i].node_id);
+
+        if (server == NULL || server->role != RAFT_VOTER) {
+            return false;
+        }
+    }
+    return raft->configuration.n == of->n_hosts && raft->configuration_uncommitted_index == 0;
+}
+
+bool world_rejoin_is_open(struct world *of)
 {
     for (unsigned i = 0; i < of->n_hosts; i++) {
-        const struct host *leader = &of->hosts[i];
-        unsigned n = 0;
-
-        if (!leader->is_up || leader->consensus == NULL || !core_leads(leader->consensus)) {
-            continue;
+        if (!knows_all(of, &of->hosts[i])) {
+            return true;
         }
-        for (unsigned k = 0; k < of->n_hosts; k++) {
-            const struct raft_server *server =
-                core_server(leader->consensus, of->hosts[k].node_id);
-
-            n += server != NULL && server->role == RAFT_VOTER;
-        }
-        return n != of->n_hosts || leader->consensus->raft.configuration.n != of->n_hosts ||
-               leader->consensus->raft.configuration_uncommitted_index != 0;
     }
-    return true;
+    return false;
 }
 
 static bool is_formed(void)
@@ -129,8 +137,7 @@ static void play(void)
     world.clients.is_over = true;
     faults_end(&world);
     if (!run_until(is_quiet, LIVENESS_US)) {
-        violation("liveness: an operation has no end %u s after all healed",
-                  LIVENESS_US / SECOND);
+        violation("liveness: an operation has no end %u s after all healed", LIVENESS_US / SECOND);
         return;
     }
     probe_start();
@@ -140,7 +147,11 @@ static void play(void)
         return;
     }
     if (!run_until(check_agree, LIVENESS_US)) {
-        violation("liveness: the hosts do not reach one state after all healed");
+        violation("liveness: the hosts do not reach one state (of index %llu: %llu %llu %llu)",
+                  (unsigned long long)world.checks.highest,
+                  (unsigned long long)world.hosts[0].last_applied,
+                  (unsigned long long)world.hosts[1].last_applied,
+                  (unsigned long long)world.hosts[2].last_applied);
         return;
     }
     check_end();

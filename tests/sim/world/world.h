@@ -11,15 +11,15 @@
 /* Mistakes that the simulator makes on purpose, to show that it sees them. */
 #define BUG_LIST(X)                                                                                \
     X(BUG_NONE, "none")                                                                            \
-    X(BUG_SYNC_LIES, "sync-lies")           /* Acknowledged before it is on the disk. */           \
-    X(BUG_NO_DIRECTORY_SYNC, "no-dirsync")  /* Names are never made durable. */                    \
-    X(BUG_READ_WITHOUT_QUORUM, "stale-read") /* The leader answers reads from what it has. */      \
+    X(BUG_SYNC_LIES, "sync-lies")              /* Acknowledged before it is on the disk. */        \
+    X(BUG_NO_DIRECTORY_SYNC, "no-dirsync")     /* Names are never made durable. */                 \
+    X(BUG_READ_WITHOUT_QUORUM, "stale-read")   /* The leader answers reads from what it has. */    \
     X(BUG_COMMAND_ID_IGNORED, "no-command-id") /* A retry has another id. */                       \
-    X(BUG_GUARD_OFF, "guard-off")           /* libraft as shipped. */                              \
-    X(BUG_CLAMP_OFF, "clamp-off")           /* Acknowledgements say what libraft says. */          \
-    X(BUG_VOTE_NOT_KEPT, "vote-lost")       /* Votes and terms are not written. */                 \
-    X(BUG_STATE_DIFFERS, "state-differs")   /* One apply of one node gives something else. */      \
-    X(BUG_SAME_ID_REJOIN, "same-id")        /* A wiped node keeps its id. */
+    X(BUG_GUARD_OFF, "guard-off")              /* libraft as shipped. */                           \
+    X(BUG_CLAMP_OFF, "clamp-off")              /* Acknowledgements say what libraft says. */       \
+    X(BUG_VOTE_NOT_KEPT, "vote-lost")          /* Votes and terms are not written. */              \
+    X(BUG_STATE_DIFFERS, "state-differs")      /* One apply of one node gives something else. */   \
+    X(BUG_SAME_ID_REJOIN, "same-id")           /* A wiped node keeps its id. */
 
 enum bug {
 #define X(id, name) id,
@@ -59,7 +59,7 @@ void world_run(uint64_t seed, enum bug bug, const char *directory, struct world_
 void faults_begin(struct world *world);
 void faults_end(struct world *world);
 
-/* A wiped host is not a voter again yet. */
-bool world_rejoin_is_open(const struct world *world);
+/* Not every host knows every host as a voter: no disk may be lost now. */
+bool world_rejoin_is_open(struct world *world);
 
 #endif
