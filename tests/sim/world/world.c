@@ -10,7 +10,7 @@
 #define SECOND       1000000u
 #define SLICE_US     50000u
 #define FORM_US      (40u * SECOND)
-#define TROUBLE_US   (8u * SECOND)
+#define TROUBLE_US   (6u * SECOND)
 #define LIVENESS_US  (60u * SECOND)
 #define DELAY_MAX_US 2000u
 
