@@ -24,7 +24,9 @@ def place():
     """A short path that is not in tmp_path's family: pytest would keep those, and these are big."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="c."))
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    # A container that did not start is tidied up by podman's own hand, behind our back.
+    caisson.wait_until(lambda: shutil.rmtree(path, ignore_errors=True) or not path.exists(), 20,
+                       f"{path} is gone")
 
 
 @pytest.fixture
