@@ -261,10 +261,10 @@ static void refreshed_cb(struct control_read *read, enum error status)
     struct access_refresh *refresh = container_of(read, struct access_refresh, read);
     struct access_cache *cache = read->data;
 
-    (void)status;
     uv_mutex_lock(&cache->lock);
     cache->n_refreshing--;
     uv_mutex_unlock(&cache->lock);
+    refresh->status = status;
     refresh->cb(refresh);
 }
 

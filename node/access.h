@@ -92,7 +92,8 @@ bool access_check_again(struct access_check *check, enum error *status);
 struct access_refresh;
 typedef void (*access_refresh_cb)(struct access_refresh *refresh);
 struct access_refresh {
-    void *data; /* The owner's. */
+    void *data;        /* The owner's. */
+    enum error status; /* For the callback: OK, or why this node may still be behind. */
     /* Private. */
     struct control_read read;
     access_refresh_cb cb;

@@ -111,6 +111,20 @@ static bool refresh(struct exchange *exchange, access_refresh_cb cb)
     return true;
 }
 
+/* This node could not catch up, so that what it would refuse may have been granted elsewhere: after
+ * a start without a quorum it knows nobody at all. */
+static bool is_behind(const struct exchange *exchange)
+{
+    return exchange->is_refreshed && exchange->refresh.status != OK;
+}
+
+static void fail_behind(struct exchange *exchange)
+{
+    exchange_fail(exchange, ERROR_UNAVAILABLE,
+                  &(struct reason){"this node cannot confirm with a quorum who may do this; try "
+                                   "again"});
+}
+
 static void admit(struct exchange *exchange);
 
 static void admit_again_cb(struct access_refresh *refreshed)
@@ -131,6 +145,10 @@ static void admit(struct exchange *exchange)
                                   exchange->match.route->access, exchange->match.repository, &why);
 
     if (rv != OK && exchange->identity.kind == IDENTITY_USER && refresh(exchange, admit_again_cb)) {
+        return;
+    }
+    if (rv != OK && is_behind(exchange)) {
+        fail_behind(exchange);
         return;
     }
     if (rv != OK) {
@@ -184,6 +202,8 @@ static void check_cb(struct access_check *check, enum error status)
     if (!exchange_is_gone(exchange)) {
         if (status == OK) {
             admit(exchange);
+        } else if (status == ERROR_UNAUTHORIZED && is_behind(exchange)) {
+            fail_behind(exchange);
         } else {
             refuse_login(exchange, status);
         }

@@ -17,7 +17,7 @@ import workload
 
 # Small logs, so that segments roll and snapshots are made and sent within a test.
 SMALL = "snapshot_threshold: 60\nsnapshot_trailing: 16\nlog_segment_size: 9MiB"
-SAMPLE = int(os.environ.get("CAISSON_FAILPOINTS_SAMPLE", "4"))
+SAMPLE = int(os.environ.get("CAISSON_FAILPOINTS_SAMPLE", "3"))
 
 # Reached when a node starts, stops, joins or is mended, not by a client's request.
 AT_START = ("vote.", "bootstrap.", "identity.", "mend.", "shards.", "segment.", "catalog.before_un",
