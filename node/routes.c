@@ -10,6 +10,7 @@
 #include "node/routes_internal.h"
 #include "node/routes_leader.h"
 #include "node/routes_manifests.h"
+#include "node/routes_members.h"
 #include "node/routes_promotion.h"
 #include "node/routes_status.h"
 
@@ -25,6 +26,7 @@
     routes_users, \
     routes_join_tokens, \
     routes_leader, \
+    routes_members, \
     routes_drill, \
     routes_version, \
     routes_openapi

@@ -184,6 +184,8 @@ struct replication_count {
 /* Cheap: one step for each distinct set of holders. */
 void catalog_count_replication(struct catalog_txn *txn, unsigned copies,
                                struct replication_count *out);
+/* Blobs that no other member than the node has. */
+uint64_t catalog_count_sole(struct catalog_txn *txn, uint64_t node);
 /* True when the holder is a member of now: ids of those that left stay in records until these
  * change, and do not count. */
 bool catalog_holder_is_live(struct catalog_txn *txn, uint64_t node);

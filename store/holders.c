@@ -347,6 +347,36 @@ void catalog_count_replication(struct catalog_txn *txn, unsigned copies,
     table_scan(txn, TABLE_HOLDER_SETS, BYTES_NONE, replication_visit, &walk);
 }
 
+struct sole_walk {
+    struct catalog_txn *txn;
+    uint64_t node, count;
+};
+
+static bool sole_visit(void *data, struct bytes key, struct bytes value)
+{
+    struct sole_walk *walk = data;
+    uint64_t holders[HOLDERS_MAX];
+    size_t n = set_read(key, holders), n_others = 0;
+    bool is_among = false;
+    struct unpacker in;
+
+    for (size_t i = 0; i < n; i++) {
+        is_among |= holders[i] == walk->node;
+        n_others += holders[i] != walk->node && catalog_holder_is_live(walk->txn, holders[i]);
+    }
+    unpack_start(&in, value);
+    walk->count += is_among && n_others == 0 ? unpack_uint(&in) : 0;
+    return true;
+}
+
+uint64_t catalog_count_sole(struct catalog_txn *txn, uint64_t node)
+{
+    struct sole_walk walk = {txn, node, 0};
+
+    table_scan(txn, TABLE_HOLDER_SETS, BYTES_NONE, sole_visit, &walk);
+    return walk.count;
+}
+
 struct missing_walk {
     struct catalog_txn *txn;
     uint64_t node;

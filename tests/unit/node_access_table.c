@@ -57,6 +57,7 @@ static const struct expected {
     {GET, "/api/v1/drills", ACCESS_LOGIN},
     {GET, "/api/v1/drills/{id}", ACCESS_LOGIN},
     {POST, "/api/v1/drills", ACCESS_ADMIN},
+    {DELETE, "/api/v1/cluster/members/{member}", ACCESS_ADMIN},
     /* Nodes. */
     {GET, "/internal/v1/applied/{index}", ACCESS_PEER},
     {GET | PUT, "/internal/v1/blobs/{digest}", ACCESS_PEER},
