@@ -187,6 +187,8 @@ static void fetch_next(struct blob_fetch *fetch)
     fetch->received = 0;
     buffer_clear(&fetch->content);
     peer_request_init(&fetch->request, fetch->order[fetch->next++], "GET", target, &events);
+    peer_request_header(&fetch->request, "X-Request-Id",
+                        bytes_of_string(exchange_request_id(serve->exchange)));
     if (serve->range.is_partial && !fetch->is_small) {
         snprintf(text, sizeof text, "bytes=%" PRIu64 "-%" PRIu64, serve->range.first,
                  serve->range.first + serve->range.length - 1);

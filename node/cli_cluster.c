@@ -20,23 +20,74 @@ static const char *const status_usage =
     "Example:\n"
     "  caisson cluster status --server http://10.0.0.2:5000\n";
 
+static void cell_text(struct cli_table *table, const json_t *member, const char *key)
+{
+    const char *text = json_member_string(member, key);
+
+    cli_table_cell(table, "%s", text == NULL ? "-" : text);
+}
+
+static void cell_number(struct cli_table *table, const json_t *member, const char *key)
+{
+    if (json_object_get(member, key) == NULL) {
+        cli_table_cell(table, "-");
+    } else {
+        cli_table_cell(table, "%" PRId64, json_member_int(member, key, 0));
+    }
+}
+
+/* "12.3G": to a glance. */
+static void cell_size(struct cli_table *table, const json_t *member, const char *key)
+{
+    static const char units[] = "BKMGTP";
+    double size = (double)json_member_int(member, key, -1);
+    size_t i = 0;
+
+    while (size >= 1000 && i + 2 < sizeof units) {
+        size /= 1024;
+        i++;
+    }
+    if (size < 0) {
+        cli_table_cell(table, "-");
+    } else {
+        cli_table_cell(table, i == 0 ? "%.0f%c" : "%.1f%c", size, units[i]);
+    }
+}
+
 static void member_row(struct cli_table *table, const json_t *member)
 {
-    static const char *const keys[] = {"name", "id", "role"};
+    bool is_reachable = json_is_true(json_object_get(member, "reachable"));
     const char *url = json_member_string(member, "url");
     const char *address = json_member_string(member, "address");
 
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        const char *text = json_member_string(member, keys[i]);
-        cli_table_cell(table, "%s", text == NULL ? "-" : text);
-    }
+    cell_text(table, member, "name");
+    cell_text(table, member, "id");
+    cell_text(table, member, "role");
+    cli_table_cell(table, "%s", is_reachable ? "yes" : "NO");
+    cell_number(table, member, "term");
+    cell_number(table, member, "commit_index");
+    cell_number(table, member, "applied_index");
+    cell_size(table, member, "free_bytes");
+    cell_text(table, member, "version");
     /* A node knows the scheme of its own clients only. */
     cli_table_cell(table, "%s", url != NULL ? url : address != NULL ? address : "-");
 }
 
+static void print_node(const json_t *cluster)
+{
+    const json_t *node = json_object_get(cluster, "node");
+
+    printf("log %" PRId64 " bytes, snapshot at %" PRId64 ", syncs p50 %" PRId64 " us p99 %" PRId64
+           " us, %" PRId64 " blobs under-replicated\n",
+           json_member_int(node, "log_bytes", 0), json_member_int(node, "snapshot_index", 0),
+           json_member_int(node, "fsync_p50_us", 0), json_member_int(node, "fsync_p99_us", 0),
+           json_member_int(cluster, "under_replicated", 0));
+}
+
 static int print_status(const json_t *cluster)
 {
-    static const char *const headings[] = {"NAME", "ID", "ROLE", "CLIENTS"};
+    static const char *const headings[] = {"NAME",   "ID",      "ROLE", "UP",      "TERM",
+                                           "COMMIT", "APPLIED", "FREE", "VERSION", "CLIENTS"};
     json_t *verdict = json_object_get(cluster, "can_lose_a_node");
     const char *why = json_member_string(verdict, "why");
     const char *leader = json_member_string(cluster, "leader");
@@ -53,6 +104,7 @@ static int print_status(const json_t *cluster)
     cli_table_print(&table);
     printf("term %" PRId64 ", leader %s\n", json_member_int(cluster, "term", 0),
            leader == NULL ? "none" : leader);
+    print_node(cluster);
     printf("A node may %sbe lost now%s%s\n", can_lose ? "" : "not ", why == NULL ? "." : ": ",
            why == NULL ? "" : why);
     return can_lose ? CLI_OK : leader == NULL ? CLI_NO_QUORUM : CLI_FAILED;

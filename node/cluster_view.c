@@ -17,7 +17,7 @@
 
 /* --- taking the view -------------------------------------------------------------------------- */
 
-static const struct member_status *log_member(const struct cluster_view *view, uint64_t id)
+const struct member_status *view_status(const struct cluster_view *view, uint64_t id)
 {
     size_t i;
 
@@ -38,7 +38,7 @@ static bool view_member(void *data, const struct member_record *record)
 {
     struct cluster_view *view = data;
     struct member_view *member = &view->members[view->n_members];
-    const struct member_status *in_log = log_member(view, record->id);
+    const struct member_status *in_log = view_status(view, record->id);
 
     if (view->n_members == CONSENSUS_MEMBERS_MAX) {
         return false;
@@ -186,6 +186,24 @@ static json_t *json_id(uint64_t id)
     return id == 0 ? json_null() : json_sprintf("%016" PRIx64, id);
 }
 
+/* What the member said of itself within the last second or two. */
+static void add_told(json_t *object, const struct member_status *told)
+{
+    if (told == NULL || !told->has_told) {
+        return;
+    }
+    json_object_update_new(
+        object,
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "term",
+                  (json_int_t)told->term, "commit_index", (json_int_t)told->commit_index,
+                  "applied_index", (json_int_t)told->applied_index, "last_index",
+                  (json_int_t)told->last_index, "snapshot_index", (json_int_t)told->snapshot_index,
+                  "log_bytes", (json_int_t)told->log_bytes, "snapshot_bytes",
+                  (json_int_t)told->snapshot_bytes, "free_bytes", (json_int_t)told->free_bytes,
+                  "total_bytes", (json_int_t)told->total_bytes, "clock_skew_ms",
+                  (json_int_t)told->clock_skew_ms, "told_ms_ago", (json_int_t)told->told_ms_ago));
+}
+
 static json_t *member_json(const struct cluster_view *view, const struct member_view *member)
 {
     json_t *object = json_pack("{s:o, s:s, s:s, s:s, s:b}", "id", json_id(member->id), "name",
@@ -207,6 +225,7 @@ static json_t *member_json(const struct cluster_view *view, const struct member_
         json_object_set_new(object, "round_trip_us",
                             json_integer((json_int_t)member->round_trip_us));
     }
+    add_told(object, view_status(view, member->id));
     return object;
 }
 
@@ -240,58 +259,4 @@ json_t *cluster_view_json(const struct cluster_view *view)
         json_id(view->log.leader), "has_quorum", (int)view->log.has_quorum, "members", members,
         "under_replicated", (json_int_t)view->under_replicated, "can_lose_a_node", "yes",
         (int)view->can_lose_a_node, "why", view->can_lose_why, "node", node_json(view));
-}
-
-/* --- Prometheus ------------------------------------------------------------------------------- */
-
-static void metric(struct buffer *out, const char *name, const char *type, const char *help,
-                   uint64_t value)
-{
-    buffer_print(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", name, help, name, type, name,
-                 value);
-}
-
-void cluster_view_metrics(const struct cluster_view *view, struct buffer *out)
-{
-    const struct consensus_status *log = &view->log;
-
-    metric(out, "caisson_raft_is_leader", "gauge", "1 on the leader.", log->role == ROLE_LEADER);
-    metric(out, "caisson_raft_has_quorum", "gauge",
-           "1 while this node is in contact with a majority.", log->has_quorum);
-    metric(out, "caisson_raft_term", "gauge", "Current term.", log->term);
-    metric(out, "caisson_raft_last_index", "gauge", "Index of the last entry in this node's log.",
-           log->last_index);
-    metric(out, "caisson_raft_commit_index", "gauge", "Highest index known to be committed.",
-           log->commit_index);
-    metric(out, "caisson_raft_applied_index", "gauge", "Highest index in this node's catalog.",
-           view->catalog_index);
-    metric(out, "caisson_raft_snapshot_index", "gauge", "Index of the newest snapshot.",
-           log->snapshot_index);
-    metric(out, "caisson_raft_elections_total", "counter", "Elections that this node started.",
-           log->elections);
-    metric(out, "caisson_raft_log_bytes", "gauge", "Bytes of log segments.", log->log_bytes);
-    metric(out, "caisson_raft_snapshot_bytes", "gauge", "Bytes of the newest snapshot.",
-           log->snapshot_bytes);
-    metric(out, "caisson_raft_fsync_p50_microseconds", "gauge",
-           "Median of the last 1,024 log syncs.", log->fsync_p50_us);
-    metric(out, "caisson_raft_fsync_p99_microseconds", "gauge", "99th percentile of them.",
-           log->fsync_p99_us);
-    metric(out, "caisson_raft_guard_held_total", "counter", "Results held by the guard's gate.",
-           log->guard_held);
-    metric(out, "caisson_raft_guard_clamped_acks_total", "counter",
-           "Acknowledgements cut by the guard.", log->guard_clamped_acks);
-    metric(out, "caisson_raft_guard_clamped_commits_total", "counter",
-           "Commit indexes cut by the guard.", log->guard_clamped_commits);
-    metric(out, "caisson_members", "gauge", "Members of the cluster.", view->n_members);
-    metric(out, "caisson_underreplicated_blobs", "gauge",
-           "Blobs with fewer copies than they should have.", view->under_replicated);
-    metric(out, "caisson_can_lose_a_node", "gauge", "1 when any one node may go now.",
-           view->can_lose_a_node);
-    metric(out, "caisson_disk_free_bytes", "gauge", "Free bytes where blobs are kept.",
-           view->space.free_bytes);
-    metric(out, "caisson_disk_total_bytes", "gauge", "Size of that file system.",
-           view->space.total_bytes);
-    metric(out, "process_resident_memory_bytes", "gauge", "Resident memory.", view->resident_bytes);
-    metric(out, "caisson_uptime_milliseconds", "gauge", "Since this process started.",
-           view->uptime_ms);
 }

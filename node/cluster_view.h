@@ -52,6 +52,9 @@ json_t *cluster_view_json(const struct cluster_view *view);
 /* Prometheus text format 0.0.4. */
 void cluster_view_metrics(const struct cluster_view *view, struct buffer *out);
 
+/* The log's own status of a member; NULL: it is not in the log's configuration. */
+const struct member_status *view_status(const struct cluster_view *view, uint64_t id);
+
 /* The verdict alone, pure: sets can_lose_a_node and can_lose_why from the rest. */
 void cluster_view_judge(struct cluster_view *view);
 

@@ -89,7 +89,10 @@ struct bytes exchange_actor(const struct exchange *exchange);
 bool exchange_may(const struct exchange *exchange, unsigned action, struct bytes repository);
 /* On the internal listener: came from a peer, do not forward again. */
 bool exchange_is_internal(const struct exchange *exchange);
-/* 16 hex digits, in logs and X-Request-Id, kept across forwarding. */
+/* In logs and answers as X-Request-Id, and kept across nodes: the caller's (letters, digits, ".",
+ * "_",
+ * "-"), or 16 hex digits. */
+#define REQUEST_ID_MAX 64
 const char *exchange_request_id(const struct exchange *exchange);
 
 /* --- the body ----------------------------------------------------------------------------------

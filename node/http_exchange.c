@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -277,20 +278,24 @@ static void recognise_peer(struct exchange *exchange)
     admit(exchange);
 }
 
+/* The caller's own id when it can stand in a log and a header as it is: letters, digits, ".", "_"
+ * and
+ * "-". Else ours stays. */
 static void set_request_id(struct exchange *exchange)
 {
     struct bytes id = exchange_header(exchange, "X-Request-Id");
     size_t i;
 
-    if (!exchange->is_internal || exchange->peer_node == 0 || id.size != 16) {
+    if (id.size == 0 || id.size > REQUEST_ID_MAX) {
         return;
     }
-    for (i = 0; i < 16; i++) {
-        if (strchr("0123456789abcdef", id.data[i]) == NULL || id.data[i] == '\0') {
+    for (i = 0; i < id.size; i++) {
+        if (!isalnum(id.data[i]) && id.data[i] != '.' && id.data[i] != '_' && id.data[i] != '-') {
             return;
         }
     }
-    memcpy(exchange->request_id, id.data, 16);
+    memcpy(exchange->request_id, id.data, id.size);
+    exchange->request_id[id.size] = '\0';
 }
 
 void exchange_dispatch(struct exchange *exchange)

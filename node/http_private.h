@@ -88,7 +88,7 @@ struct exchange {
     struct access_check *check; /* While a password is checked. */
     struct access_refresh refresh;
     bool is_refreshed; /* A refusal is decided again at most once. */
-    char request_id[17];
+    char request_id[REQUEST_ID_MAX + 1];
     uint64_t started_ms;
 
     enum body_state body_state;
