@@ -10,7 +10,7 @@
 
 static struct http_server server;
 static atomic_int sink_ended; /* 1 + the last status of a sink's end. */
-static int file_fd;
+static int file_fd, cold_fd;  /* Of the second nothing was sent before its one test. */
 
 /* --- handlers ----------------------------------------------------------------------------------
  */
@@ -144,6 +144,12 @@ static void checked_file(struct exchange *exchange)
     exchange_send_file(exchange, dup(file_fd), 4000, PART_SIZE, &check);
 }
 
+static void cold_file(struct exchange *exchange)
+{
+    exchange_start(exchange, 200, "application/octet-stream", FILE_SIZE);
+    exchange_send_file(exchange, dup(cold_fd), 0, FILE_SIZE, NULL);
+}
+
 /* Longer than the file is. */
 static void long_file(struct exchange *exchange)
 {
@@ -169,6 +175,7 @@ static const struct route routes[] = {
     ROUTE(HTTP_GET_, "/pieces", ACCESS_PUBLIC, pieces),
     ROUTE(HTTP_GET_, "/short", ACCESS_PUBLIC, short_of),
     ROUTE(HTTP_GET_, "/file", ACCESS_PUBLIC, file),
+    ROUTE(HTTP_GET_, "/cold", ACCESS_PUBLIC, cold_file),
     ROUTE(HTTP_GET_, "/checked", ACCESS_PUBLIC, checked_file),
     ROUTE(HTTP_GET_, "/long", ACCESS_PUBLIC, long_file),
     ROUTE(HTTP_GET_, "/v2/{name}/x", ACCESS_PULL, name),
@@ -481,12 +488,13 @@ static void wait_for_releases(unsigned n)
 static void test_server__a_file_that_is_not_in_memory_arrives_whole(void **state)
 {
     (void)state;
-    assert_int_equal(fsync(file_fd), 0);
-    assert_int_equal(posix_fadvise(file_fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-    assert_false(page_cache_holds(file_fd, 0, FILE_SIZE));
-    talk("GET /file HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+    /* Pages that a socket still refers to would stay, hence a file of its own. */
+    assert_int_equal(fsync(cold_fd), 0);
+    assert_int_equal(posix_fadvise(cold_fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    assert_false(page_cache_holds(cold_fd, 0, FILE_SIZE));
+    talk("GET /cold HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
     assert_int_equal(strspn(answer_body(), "b"), FILE_SIZE);
-    assert_true(page_cache_holds(file_fd, 0, FILE_SIZE));
+    assert_true(page_cache_holds(cold_fd, 0, FILE_SIZE));
 }
 
 static void test_server__a_checked_file_leaves_only_as_far_as_it_is_good(void **state)
@@ -672,19 +680,25 @@ static void test_server__over_the_limit_the_oldest_that_waits_goes(void **state)
 /* --- set up ------------------------------------------------------------------------------------
  */
 
-static int set_up(void **state)
+/* A file that is all 'b', without a name. */
+static int make_file(void)
 {
     char path[] = "/tmp/caisson-http-XXXXXX";
     char *content = memory_alloc(FILE_SIZE);
+    int fd = mkstemp(path);
 
-    (void)state;
-    file_fd = mkstemp(path);
     memset(content, 'b', FILE_SIZE);
-    if (file_fd < 0 || write(file_fd, content, FILE_SIZE) != FILE_SIZE) {
-        return -1;
-    }
+    assert_true(fd >= 0 && write(fd, content, FILE_SIZE) == FILE_SIZE);
     free(content);
     unlink(path);
+    return fd;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    file_fd = make_file();
+    cold_fd = make_file();
     buffer_init(&answer, 64u << 20);
     http_server_start(&server, routes, NULL, true);
     return 0;
@@ -696,6 +710,7 @@ static int tear_down(void **state)
     http_server_stop(&server);
     buffer_release(&answer);
     close(file_fd);
+    close(cold_fd);
     return 0;
 }
 
