@@ -125,7 +125,7 @@ static bool open_consensus(struct host *host, struct reason *why)
         .id = host->node_id,
         .cluster = CLUSTER_ID,
         .address = address,
-        .tls = (struct tls_context *)(void *)host, /* Never looked into. */
+        .tls = (struct tls_context *)(void *)host->tls,
         .machine = {.data = host,
                     .applied_index = machine_applied_index,
                     .apply = machine_apply,
@@ -313,6 +313,7 @@ static void format(struct host *host)
 void host_init(struct host *host, struct world *world, unsigned number)
 {
     host->world = world;
+    host->tls[0] = 1u << 20;
     host->world_hosts = world->hosts;
     host->network = &world->network;
     host->number = number;

@@ -19,6 +19,7 @@ struct end;
 struct world;
 
 struct host {
+    uint64_t tls[8]; /* Stands for a struct tls_context, whose references are counted. */
     struct world *world;
     struct host *world_hosts; /* All of them, by number. */
     struct network *network;
