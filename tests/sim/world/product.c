@@ -191,6 +191,7 @@ void trace_print_last(void)
     }
 }
 
+static void trace_add(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 static void trace_add(const char *format, va_list args)
 {
     char *line = trace.lines[trace.n++ % TRACE_LINES];
