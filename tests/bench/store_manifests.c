@@ -131,7 +131,7 @@ static void open_catalog(struct load *load, const char *directory)
 
 static void measure_snapshot(struct load *load, struct snapshot *snapshot)
 {
-    uint64_t begin = clock_monotonic_ns(), index, n = 0, worst = 0, quiet = 0;
+    uint64_t begin, index, n = 0, worst = 0, quiet = 0;
     pthread_t thread;
 
     for (int i = 0; i < 200; i++) {
