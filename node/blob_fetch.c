@@ -173,13 +173,20 @@ static void fetch_next(struct blob_fetch *fetch)
     char target[40 + DIGEST_TEXT_MAX], text[DIGEST_TEXT_MAX];
 
     if (fetch->next == fetch->n || exchange_is_gone(serve->exchange)) {
+        enum error error = ERROR_UNAVAILABLE;
         struct reason why;
 
-        fail(&why, ERROR_UNAVAILABLE, "no node that has this blob can be reached now (%.300s)",
-             fetch->why.text);
+        if (serve->record.n_holders == 0) {
+            error = fail(&why, ERROR_CORRUPT,
+                         "no node has a good copy of this blob any more: push it again");
+        } else {
+            fail(&why, error,
+                 "no node that has a good copy of this blob can be reached now (%.300s)",
+                 fetch->why.text);
+        }
         exchange_set_data(serve->exchange, NULL, NULL);
         fetch_free(fetch);
-        blob_serve_fail(serve, ERROR_UNAVAILABLE, &why);
+        blob_serve_fail(serve, error, &why);
         return;
     }
     digest_format(&serve->digest, text);

@@ -241,6 +241,12 @@ void blob_serve(struct exchange *exchange, const struct digest *digest,
         exchange_answer(exchange, 304, NULL, BYTES_NONE);
         return;
     }
+    if (exchange_method(exchange) == HTTP_HEAD_ && record->n_holders == 0 && !local_only) {
+        /* A client that is told so pushes it, which repairs it. */
+        exchange_fail(exchange, ERROR_BLOB_UNKNOWN,
+                      &(struct reason){"no node has a good copy of this blob: push it again"});
+        return;
+    }
     if (exchange_method(exchange) == HTTP_HEAD_) {
         exchange_start(exchange, 200, "application/octet-stream", (int64_t)record->size);
         exchange_end(exchange);

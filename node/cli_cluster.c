@@ -84,6 +84,26 @@ static void print_node(const json_t *cluster)
            json_member_int(cluster, "under_replicated", 0));
 }
 
+/* What the node that was asked still fetches; nothing when all is well. */
+static void print_repair(const json_t *repair)
+{
+    int64_t missing = json_member_int(repair, "missing_blobs", 0);
+    int64_t lost = json_member_int(repair, "lost_blobs", 0);
+    int64_t left = json_member_int(repair, "seconds_left", -1);
+
+    if (missing > 0) {
+        printf("repair: this node lacks %" PRId64 " blobs, %" PRId64 " bytes", missing,
+               json_member_int(repair, "missing_bytes", 0));
+        if (left >= 0) {
+            printf(", about %" PRId64 " s left", left);
+        }
+        printf("\n");
+    }
+    if (lost > 0) {
+        printf("LOST: %" PRId64 " blobs have no good copy on any node: push them again\n", lost);
+    }
+}
+
 static int print_status(const json_t *cluster)
 {
     static const char *const headings[] = {"NAME",   "ID",      "ROLE", "UP",      "TERM",
@@ -105,6 +125,7 @@ static int print_status(const json_t *cluster)
     printf("term %" PRId64 ", leader %s\n", json_member_int(cluster, "term", 0),
            leader == NULL ? "none" : leader);
     print_node(cluster);
+    print_repair(json_object_get(cluster, "repair"));
     printf("A node may %sbe lost now%s%s\n", can_lose ? "" : "not ", why == NULL ? "." : ": ",
            why == NULL ? "" : why);
     return can_lose ? CLI_OK : leader == NULL ? CLI_NO_QUORUM : CLI_FAILED;

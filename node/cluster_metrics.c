@@ -127,6 +127,30 @@ static void state_metrics(const struct cluster_view *view, struct buffer *out)
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
+static void repair_metrics(const struct cluster_view *view, struct buffer *out)
+{
+    const struct repair_status *repair = &view->repair;
+
+    metric(out, "caisson_repair_missing_blobs", "gauge",
+           "Blobs that this node should get from others.", repair->missing);
+    metric(out, "caisson_repair_missing_bytes", "gauge", "Their bytes, less what has arrived.",
+           repair->missing_bytes);
+    metric(out, "caisson_repair_bytes_per_second", "gauge", "Over the last seconds.",
+           repair->bytes_per_second);
+    metric(out, "caisson_repair_fetched_blobs_total", "counter", "Blobs fetched from others.",
+           repair->fetched);
+    metric(out, "caisson_repair_fetched_bytes_total", "counter", "Their bytes.",
+           repair->fetched_bytes);
+    metric(out, "caisson_repair_failed_fetches_total", "counter",
+           "Fetches that no holder could serve; they are tried again.", repair->failed);
+    metric(out, "caisson_repair_is_full", "gauge",
+           "1 while nothing is fetched because the disk has too little room.", repair->is_full);
+    metric(out, "caisson_lost_blobs", "gauge", "Blobs that no node has a good copy of.",
+           repair->lost);
+    metric(out, "caisson_quarantined_blobs_total", "counter",
+           "Copies of this node that were found bad.", view->quarantined);
+}
+
 void cluster_view_metrics(const struct cluster_view *view, struct buffer *out)
 {
     log_metrics(view, out);
@@ -140,6 +164,7 @@ void cluster_view_metrics(const struct cluster_view *view, struct buffer *out)
     metric(out, "caisson_members", "gauge", "Members of the cluster.", view->n_members);
     metric(out, "caisson_underreplicated_blobs", "gauge",
            "Blobs with fewer copies than they should have.", view->under_replicated);
+    repair_metrics(view, out);
     metric(out, "caisson_can_lose_a_node", "gauge", "1 when any one node may go now.",
            view->can_lose_a_node);
     metric(out, "caisson_disk_free_bytes", "gauge", "Free bytes where blobs are kept.",

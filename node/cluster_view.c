@@ -106,6 +106,10 @@ void cluster_view_take(struct worker *worker, struct cluster_view *view)
     view->uptime_ms = clock_monotonic_ms() - node_started_ms(worker->node);
     view->resident_bytes = resident_bytes();
     blob_store_space(worker->blobs, &view->space);
+    view->quarantined = blob_store_quarantined(worker->blobs);
+    if (worker->repair != NULL) {
+        repair_status(worker->repair, &view->repair);
+    }
     catalog_read(worker->catalog, &txn);
     view->catalog_index = catalog_txn_index(&txn);
     catalog_txn_hash(&txn, view->state_hash);
@@ -245,6 +249,25 @@ static json_t *node_json(const struct cluster_view *view)
         (json_int_t)view->uptime_ms);
 }
 
+/* seconds_left: null when nothing moves now. */
+static json_t *repair_json(const struct cluster_view *view)
+{
+    const struct repair_status *repair = &view->repair;
+    json_t *left = json_null();
+
+    if (repair->missing == 0) {
+        left = json_integer(0);
+    } else if (repair->bytes_per_second > 0) {
+        left = json_integer((json_int_t)(repair->missing_bytes / repair->bytes_per_second + 1));
+    }
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "missing_blobs", (json_int_t)repair->missing,
+        "missing_bytes", (json_int_t)repair->missing_bytes, "bytes_per_second",
+        (json_int_t)repair->bytes_per_second, "fetched_blobs", (json_int_t)repair->fetched,
+        "lost_blobs", (json_int_t)repair->lost, "quarantined_blobs", (json_int_t)view->quarantined,
+        "is_full", (int)repair->is_full, "seconds_left", left);
+}
+
 json_t *cluster_view_json(const struct cluster_view *view)
 {
     json_t *members = json_array();
@@ -253,10 +276,11 @@ json_t *cluster_view_json(const struct cluster_view *view)
     for (i = 0; i < view->n_members; i++) {
         json_array_append_new(members, member_json(view, &view->members[i]));
     }
-    return json_pack(
-        "{s:s, s:I, s:I, s:o, s:b, s:o, s:I, s:{s:b, s:s}, s:o}", "cluster", view->cluster, "level",
-        (json_int_t)view->level, "term", (json_int_t)view->log.term, "leader",
-        json_id(view->log.leader), "has_quorum", (int)view->log.has_quorum, "members", members,
-        "under_replicated", (json_int_t)view->under_replicated, "can_lose_a_node", "yes",
-        (int)view->can_lose_a_node, "why", view->can_lose_why, "node", node_json(view));
+    return json_pack("{s:s, s:I, s:I, s:o, s:b, s:o, s:I, s:{s:b, s:s}, s:o, s:o}", "cluster",
+                     view->cluster, "level", (json_int_t)view->level, "term",
+                     (json_int_t)view->log.term, "leader", json_id(view->log.leader), "has_quorum",
+                     (int)view->log.has_quorum, "members", members, "under_replicated",
+                     (json_int_t)view->under_replicated, "can_lose_a_node", "yes",
+                     (int)view->can_lose_a_node, "why", view->can_lose_why, "node", node_json(view),
+                     "repair", repair_json(view));
 }

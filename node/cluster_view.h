@@ -2,6 +2,7 @@
 #define NODE_CLUSTER_VIEW_H
 
 #include "base/bytes.h"
+#include "node/repair.h"
 #include "raft/consensus.h"
 #include "store/blob_store.h"
 
@@ -40,6 +41,8 @@ struct cluster_view {
     unsigned level;            /* store/level.h */
     uint64_t under_replicated; /* Blobs with fewer live copies than they should have. */
     uint64_t copies;
+    struct repair_status repair; /* Of this node; zeros in a program without one. */
+    uint64_t quarantined;        /* Copies of this node found bad since its start. */
     struct blob_store_space space;
     uint64_t resident_bytes;
     uint64_t uptime_ms;

@@ -64,6 +64,9 @@ static const struct key keys[] = {
     {"log_segment_size", KEY_SIZE, FIELD(log_segment_size), 1048576, 1073741824},
     {"log_level", KEY_LEVEL, FIELD(log_level), 0, 0},
     {"free_space_mark", KEY_SIZE, FIELD(free_space_mark), 0, UINT64_MAX},
+    {"repair_rate", KEY_SIZE, FIELD(repair_rate), 0, UINT64_MAX},
+    {"scrub_rate", KEY_SIZE, FIELD(scrub_rate), 0, UINT64_MAX},
+    {"scrub_interval_hours", KEY_UINT, FIELD(scrub_interval_hours), 1, 100000},
 };
 #define N_KEYS (sizeof keys / sizeof keys[0])
 
@@ -75,6 +78,8 @@ void config_init(struct config *config)
         .workers = cores > 2 ? (unsigned)(cores < 65 ? cores - 1 : 64) : 1,
         .log_level = LOG_LEVEL_INFO,
         .free_space_mark = 1ull << 30,
+        .scrub_rate = 20ull << 20,
+        .scrub_interval_hours = 168,
     };
     snprintf(config->data_dir, sizeof config->data_dir, "./caisson-data");
     snprintf(config->listen, sizeof config->listen, "127.0.0.1:5000");

@@ -35,7 +35,10 @@ struct config {
     unsigned snapshot_trailing; /* Entries kept behind a snapshot; 0: as many as by default. */
     uint64_t log_segment_size;  /* 0: as by default. */
     enum log_level log_level;
-    uint64_t free_space_mark; /* Bytes; below it uploads are refused. Default 1 GiB. */
+    uint64_t free_space_mark;      /* Bytes; below it uploads are refused. Default 1 GiB. */
+    uint64_t repair_rate;          /* Bytes per second; 0 (the default): as fast as it goes. */
+    uint64_t scrub_rate;           /* Bytes per second; default 20 MiB. 0: only when asked for. */
+    unsigned scrub_interval_hours; /* From the start of a pass to that of the next; default 168. */
     bool may_init; /* An empty data directory becomes a cluster of one (never from a file: a disk
                       that was not mounted must not turn into a new registry). */
 };

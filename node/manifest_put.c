@@ -187,10 +187,6 @@ static void body_cb(struct exchange *exchange, struct bytes body)
     }
     push->replicate.data = push;
     exchange_hold(exchange);
-    if (replicate_is_held(exchange_worker(exchange), &push->replicate, &push->digest, body.size)) {
-        propose(push);
-        return;
-    }
     replicate_start(exchange_worker(exchange), &push->replicate, &push->digest, body,
                     replicated_cb);
 }

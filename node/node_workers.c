@@ -34,7 +34,9 @@ static enum error open_shared(struct node *node, struct reason *why)
 
 static enum error open_tasks(struct node *node, struct reason *why)
 {
-    const struct repair_options options = {.worker = &node->workers[0]};
+    const struct repair_options options = {.worker = &node->workers[0],
+                                           .bytes_per_second = node->config->repair_rate,
+                                           .free_min = node->config->free_space_mark};
     enum error rv = repair_open(&options, &node->repair, why);
     unsigned i;
 

@@ -10,9 +10,11 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "node/control.h"
+#include "node/holder_notes.h"
 #include "node/peers.h"
 #include "node/repair_fetch.h"
 #include "node/replicate.h"
+#include "node/transfer_rate.h"
 #include "node/worker.h"
 
 #include <inttypes.h>
@@ -20,21 +22,14 @@
 
 #define REPAIR_TICK_MS     250
 #define REPAIR_QUEUE_MAX   256 /* Content waiting for a fetch. */
-#define REPAIR_COUNT_MAX   10000
-#define REPAIR_NOTES_MAX   4096 /* More are found again by the next walk. */
 #define REPAIR_FETCHES_MAX 16
+#define REPAIR_COUNT_MS    1000
 #define REPAIR_RETRY_MS    5000 /* Content that could not be fetched rests for so long. */
 
 struct want {
     struct list link;
     struct digest digest;
     bool is_urgent; /* Asked for by a reader: fetched although the log says that we have it. */
-};
-
-struct note {
-    struct list link;
-    uint64_t node;
-    struct digest digest;
 };
 
 struct fetch_slot {
@@ -45,7 +40,8 @@ struct fetch_slot {
 
 struct repair {
     struct worker *worker;
-    uint64_t interval_ms, bytes_per_second, next_walk_ms, hold_until_ms;
+    uint64_t interval_ms, bytes_per_second, free_min, next_walk_ms, next_count_ms, hold_until_ms;
+    uint64_t told_index; /* Of the last facts told: a catalog before it knows too little to walk. */
     unsigned concurrency;
     uv_timer_t timer;
     struct list queue; /* Wants, on the loop only. */
@@ -55,9 +51,11 @@ struct repair {
     unsigned n_busy;
     struct control_propose propose;
     bool is_proposing, is_closing;
+    struct holder_notes notes;
+    struct transfer_rate rate;
     uv_mutex_t lock; /* Over what follows. */
-    struct list notes, urgent;
-    size_t n_notes, n_urgent;
+    struct list urgent;
+    size_t n_urgent;
     struct repair_status status;
     void (*closed_cb)(void *data);
     void *closed_data;
@@ -67,18 +65,7 @@ struct repair {
 
 void repair_note_holder(struct repair *repair, uint64_t node, const struct digest *digest)
 {
-    struct note *note = memory_zero(sizeof *note);
-
-    note->node = node;
-    note->digest = *digest;
-    uv_mutex_lock(&repair->lock);
-    if (repair->n_notes < REPAIR_NOTES_MAX) {
-        list_append(&repair->notes, &note->link);
-        repair->n_notes++;
-        note = NULL;
-    }
-    uv_mutex_unlock(&repair->lock);
-    free(note);
+    holder_notes_add(&repair->notes, node, digest, true);
 }
 
 void repair_want(struct repair *repair, const struct digest *digest, uint64_t size)
@@ -105,6 +92,9 @@ void repair_status(struct repair *repair, struct repair_status *out)
     uv_mutex_unlock(&repair->lock);
 }
 
+static void repair_closed(struct repair *repair);
+static void repair_tell(struct repair *repair);
+
 static void repair_propose_cb(struct control_propose *propose, enum error status,
                               const struct command_result *result)
 {
@@ -116,57 +106,38 @@ static void repair_propose_cb(struct control_propose *propose, enum error status
          */
         LOG_WARN("holders could not be told to the log: %s",
                  status != OK ? error_text(status) : result->why.text);
+    } else {
+        repair->told_index = result->index;
     }
-}
-
-/* All notes of the first one's node, up to a batch. */
-static size_t notes_take(struct repair *repair, uint64_t *node, struct digest *digests)
-{
-    size_t n = 0;
-
-    uv_mutex_lock(&repair->lock);
-    LIST_FOR_EACH (item, &repair->notes) {
-        struct note *note = container_of(item, struct note, link);
-
-        if (n == 0) {
-            *node = note->node;
-        }
-        if (note->node == *node && n < REPAIR_BATCH_MAX) {
-            digests[n++] = note->digest;
-            list_remove(item);
-            repair->n_notes--;
-            free(note);
-        }
-    }
-    repair->status.noted += n;
-    uv_mutex_unlock(&repair->lock);
-    return n;
+    repair_tell(repair);
 }
 
 static void repair_tell(struct repair *repair)
 {
     struct digest digests[REPAIR_BATCH_MAX];
     struct command_id id;
+    bool is_present = true;
     uint64_t node = 0;
     size_t n;
 
-    if (repair->is_proposing || repair->is_closing ||
-        (n = notes_take(repair, &node, digests)) == 0) {
+    if (repair->is_proposing || repair->is_closing) {
         return;
     }
+    n = holder_notes_take(&repair->notes, REPAIR_BATCH_MAX, &node, &is_present, digests);
+    if (n == 0) {
+        return;
+    }
+    uv_mutex_lock(&repair->lock);
+    repair->status.noted += n;
+    uv_mutex_unlock(&repair->lock);
     command_id_make(&id);
     buffer_init(&repair->propose.bytes, COMMAND_SIZE_MAX);
-    command_blob_holders(&repair->propose.bytes, &id, node, digests, n, true);
+    command_blob_holders(&repair->propose.bytes, &id, node, digests, n, is_present);
     repair->is_proposing = true;
     control_propose(repair->worker, &repair->propose, repair_propose_cb);
 }
 
 /* --- the walk -------------------------------------------------------------------------------- */
-
-struct walk {
-    struct repair *repair;
-    uint64_t n;
-};
 
 /* Is it in the queue or on its way already? */
 static bool is_wanted(struct repair *repair, const struct digest *digest)
@@ -186,42 +157,85 @@ static bool is_wanted(struct repair *repair, const struct digest *digest)
 
 static bool walk_visit(void *data, const struct digest *digest)
 {
-    struct walk *walk = data;
-    struct repair *repair = walk->repair;
+    struct repair *repair = data;
 
-    walk->n++;
-    if (repair->n_queue < REPAIR_QUEUE_MAX && !is_wanted(repair, digest)) {
+    if (!is_wanted(repair, digest)) {
         struct want *want = memory_zero(sizeof *want);
 
         want->digest = *digest;
         list_append(&repair->queue, &want->link);
         repair->n_queue++;
     }
-    return repair->n_queue < REPAIR_QUEUE_MAX && walk->n < REPAIR_COUNT_MAX;
+    return repair->n_queue < REPAIR_QUEUE_MAX;
 }
 
 static void repair_walk(struct repair *repair)
 {
-    struct walk walk = {repair, 0};
     struct catalog_txn txn;
-    bool from_start = repair->cursor.size == 0;
 
     catalog_read(repair->worker->catalog, &txn);
     catalog_blobs_missing(&txn, peers_self(repair->worker->peers), &repair->cursor, walk_visit,
-                          &walk);
+                          repair);
     catalog_done(&txn);
     if (repair->n_queue < REPAIR_QUEUE_MAX) {
         repair->cursor.size = 0; /* Came to the end: from the start next time. */
     }
+}
+
+/* Nothing is under way, and the catalog has all that was told: what it says is missing is. */
+static bool may_walk(struct repair *repair, uint64_t now)
+{
+    return list_is_empty(&repair->queue) && repair->n_busy == 0 && !repair->is_proposing &&
+           (now >= repair->next_walk_ms || repair->cursor.size > 0) &&
+           holder_notes_are_empty(&repair->notes) &&
+           catalog_applied_index(repair->worker->catalog) >= repair->told_index;
+}
+
+/* --- progress -------------------------------------------------------------------------------- */
+
+static uint64_t bytes_in_flight(const struct repair *repair)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < repair->concurrency; i++) {
+        bytes += repair->slots[i].is_busy ? repair->slots[i].fetch.received : 0;
+    }
+    return bytes;
+}
+
+/* Once a second: counted from the metadata, whatever the queue holds. */
+static void repair_count(struct repair *repair, uint64_t now)
+{
+    uint64_t in_flight = bytes_in_flight(repair), lost_before;
+    struct replication_count replication;
+    struct lack_count lack;
+    struct catalog_txn txn;
+    uint64_t members[PEERS_MAX];
+    size_t n = peers_members(repair->worker->peers, members);
+    unsigned copies = n < COPIES_DEFAULT ? (unsigned)n : COPIES_DEFAULT;
+
+    catalog_read(repair->worker->catalog, &txn);
+    catalog_count_lacking(&txn, peers_self(repair->worker->peers), copies, &lack);
+    catalog_count_replication(&txn, copies, &replication);
+    catalog_done(&txn);
     uv_mutex_lock(&repair->lock);
-    repair->status.missing = from_start ? walk.n : repair->status.missing + walk.n;
-    repair->status.last_walk_ms = clock_monotonic_ms();
+    transfer_rate_add(&repair->rate, now, repair->status.fetched_bytes + in_flight);
+    lost_before = repair->status.lost;
+    repair->status.missing = lack.blobs;
+    repair->status.missing_bytes = lack.bytes > in_flight ? lack.bytes - in_flight : 0;
+    repair->status.lost = replication.lost;
+    repair->status.bytes_per_second = transfer_rate_of(&repair->rate, now);
     uv_mutex_unlock(&repair->lock);
+    if (replication.lost > lost_before) {
+        LOG_ERROR("%" PRIu64 " blobs have no good copy left on any node: push them again, or bring "
+                  "back the disk of a node that had them",
+                  replication.lost);
+    }
 }
 
 /* --- fetching -------------------------------------------------------------------------------- */
 
-static void repair_closed(struct repair *repair);
+static void repair_fill(struct repair *repair);
 
 static void slot_cb(struct repair_fetch *fetch, enum error status, uint64_t bytes)
 {
@@ -249,16 +263,21 @@ static void slot_cb(struct repair_fetch *fetch, enum error status, uint64_t byte
 
         repair->hold_until_ms = from + bytes * 1000 / repair->bytes_per_second;
     }
-    repair_closed(repair);
+    if (repair->is_closing) {
+        repair_closed(repair);
+        return;
+    }
+    repair_tell(repair);
+    repair_fill(repair);
 }
 
 /* Holders of now but this node, those that answer lately first; 0 when there is nothing to do. */
 static size_t want_holders(struct repair *repair, const struct want *want,
-                           uint64_t out[HOLDERS_MAX])
+                           uint64_t out[HOLDERS_MAX], uint64_t *size)
 {
     uint64_t live[HOLDERS_MAX], self = peers_self(repair->worker->peers);
+    struct blob_record record = {0};
     struct catalog_txn txn;
-    struct blob_record record;
     size_t n = 0, n_live = 0;
     bool is_ours = false;
 
@@ -267,6 +286,7 @@ static size_t want_holders(struct repair *repair, const struct want *want,
         n_live = catalog_live_holders(&txn, &record, live);
     }
     catalog_done(&txn);
+    *size = record.size;
     for (int down = 0; down <= 1; down++) {
         for (size_t i = 0; i < n_live; i++) {
             is_ours |= live[i] == self;
@@ -282,13 +302,36 @@ static size_t want_holders(struct repair *repair, const struct want *want,
     return n;
 }
 
+/* Filling the disk to the last byte would take the node down with it. */
+static bool has_room(struct repair *repair, uint64_t size)
+{
+    struct blob_store_space space;
+    bool has_room;
+
+    blob_store_space(repair->worker->blobs, &space);
+    has_room = space.free_bytes >= repair->free_min && space.free_bytes - repair->free_min >= size;
+    uv_mutex_lock(&repair->lock);
+    if (!has_room && !repair->status.is_full) {
+        LOG_ERROR("repair waits: %" PRIu64 " bytes are free here, %" PRIu64 " are kept free "
+                  "(free_space_mark), and a blob of %" PRIu64 " is missing",
+                  space.free_bytes, repair->free_min, size);
+    }
+    repair->status.is_full = !has_room;
+    uv_mutex_unlock(&repair->lock);
+    return has_room;
+}
+
 /* Start the fetch of one want, unless there is nothing to do for it. */
 static void repair_begin(struct repair *repair, const struct want *want)
 {
-    uint64_t holders[HOLDERS_MAX];
-    size_t n = want_holders(repair, want, holders), i = 0;
+    uint64_t holders[HOLDERS_MAX], size;
+    size_t n = want_holders(repair, want, holders, &size), i = 0;
 
     if (n == 0) {
+        return;
+    }
+    if (!has_room(repair, size)) {
+        repair->next_walk_ms = clock_monotonic_ms() + REPAIR_RETRY_MS;
         return;
     }
     while (repair->slots[i].is_busy) {
@@ -315,6 +358,30 @@ static void repair_fill(struct repair *repair)
     }
 }
 
+/* The log says that this node has what is not there any more (lost, or in quarantine/): others must
+ * not count on it. Before the fetch, so that the fact that follows it comes later in the log. */
+static void repair_disown(struct repair *repair, const struct digest *digest)
+{
+    uint64_t self = peers_self(repair->worker->peers);
+    struct blob_record record = {0};
+    struct catalog_txn txn;
+    bool is_holder = false;
+
+    catalog_read(repair->worker->catalog, &txn);
+    if (catalog_blob(&txn, digest, &record) == OK) {
+        for (size_t i = 0; i < record.n_holders; i++) {
+            is_holder |= record.holders[i] == self;
+        }
+    }
+    catalog_done(&txn);
+    if (is_holder && !blob_exists(repair->worker->blobs, digest)) {
+        holder_notes_add(&repair->notes, self, digest, false);
+        uv_mutex_lock(&repair->lock);
+        repair->status.disowned++;
+        uv_mutex_unlock(&repair->lock);
+    }
+}
+
 static void repair_take_urgent(struct repair *repair)
 {
     struct list urgent;
@@ -330,6 +397,7 @@ static void repair_take_urgent(struct repair *repair)
         if (is_wanted(repair, &want->digest)) {
             free(want);
         } else {
+            repair_disown(repair, &want->digest);
             list_append(&repair->queue, item);
             repair->n_queue++;
         }
@@ -346,10 +414,13 @@ static void repair_tick_cb(uv_timer_t *timer)
         return;
     }
     repair_take_urgent(repair);
-    if (list_is_empty(&repair->queue) && repair->n_busy == 0 && !repair->is_proposing &&
-        now >= repair->next_walk_ms) {
+    if (may_walk(repair, now)) {
         repair->next_walk_ms = now + repair->interval_ms;
         repair_walk(repair);
+    }
+    if (now >= repair->next_count_ms) {
+        repair->next_count_ms = now + REPAIR_COUNT_MS;
+        repair_count(repair, now);
     }
     repair_fill(repair);
     repair_tell(repair);
@@ -370,8 +441,9 @@ enum error repair_open(const struct repair_options *options, struct repair **out
         repair->concurrency = REPAIR_FETCHES_MAX;
     }
     repair->bytes_per_second = options->bytes_per_second;
+    repair->free_min = options->free_min;
     list_init(&repair->queue);
-    list_init(&repair->notes);
+    holder_notes_init(&repair->notes);
     list_init(&repair->urgent);
     for (size_t i = 0; i < REPAIR_FETCHES_MAX; i++) {
         repair->slots[i].repair = repair;
@@ -397,10 +469,7 @@ static void repair_close_cb(uv_handle_t *handle)
 
     wants_free(&repair->queue);
     wants_free(&repair->urgent);
-    LIST_FOR_EACH (item, &repair->notes) {
-        list_remove(item);
-        free(container_of(item, struct note, link));
-    }
+    holder_notes_release(&repair->notes);
     uv_mutex_destroy(&repair->lock);
     repair->closed_cb(repair->closed_data);
     free(repair);

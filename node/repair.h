@@ -14,13 +14,14 @@
 struct repair;
 struct worker;
 
-#define REPAIR_BATCH_MAX 64
+#define REPAIR_BATCH_MAX 256
 
 struct repair_options {
     struct worker *worker;
     uint64_t interval_ms;      /* Between walks; 0: 1,000. */
     unsigned concurrency;      /* Fetches at a time; 0: 4. */
     uint64_t bytes_per_second; /* 0: as fast as it goes. */
+    uint64_t free_min;         /* Bytes that a fetch leaves free on the disk. */
 };
 
 enum error repair_open(const struct repair_options *options, struct repair **out,
@@ -31,15 +32,19 @@ void repair_close(struct repair *repair, void (*closed_cb)(void *data), void *da
  * finished after the client was answered). Proposed with the next batch. */
 void repair_note_holder(struct repair *repair, uint64_t node, const struct digest *digest);
 
-/* From any thread: a local copy is missing or was found bad; fetch it soon whatever the log says.
- */
+/* From any thread: a local copy is missing or was found bad (and is in quarantine/ now). When the
+ * log names this node as a holder that is taken back first; then it is fetched, whatever the log
+ * says. */
 void repair_want(struct repair *repair, const struct digest *digest, uint64_t size);
 
 struct repair_status {
-    uint64_t missing; /* At the last walk (counted up to a bound). */
+    uint64_t missing, missing_bytes; /* Content that this node should get. */
+    uint64_t lost;                   /* Content that no node holds any more. */
+    uint64_t bytes_per_second;       /* Of the last seconds. */
     uint64_t fetched, failed, fetched_bytes;
-    uint64_t noted;        /* Holders told to the log. */
-    uint64_t last_walk_ms; /* Monotonic clock; 0: none yet. */
+    uint64_t noted;    /* Facts told to the log. */
+    uint64_t disowned; /* Copies that the log named and that were missing or bad. */
+    bool is_full;      /* Nothing is fetched: too little room. */
 };
 
 /* From any thread. */

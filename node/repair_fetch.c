@@ -102,6 +102,7 @@ static void fetch_piece(struct peer_request *request, struct bytes piece)
     if (peer_status(request) != 200 || fetch->status != OK) {
         return;
     }
+    fetch->received += piece.size;
     buffer_append(&fetch->pending, piece);
     if (buffer_status(&fetch->pending) != OK) {
         fetch->status = ERROR_TOO_LARGE;
@@ -143,6 +144,7 @@ static void fetch_ask(struct repair_fetch *fetch)
     snprintf(target, sizeof target, "/internal/v1/blobs/%s", text);
     fetch->upload = upload_create(fetch->worker->blobs);
     fetch->status = OK;
+    fetch->received = 0;
     fetch->is_paused = false;
     buffer_clear(&fetch->pending);
     fetch->is_asking = true;

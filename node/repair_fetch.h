@@ -16,6 +16,7 @@ typedef void (*repair_fetch_cb)(struct repair_fetch *fetch, enum error status, u
 struct repair_fetch {
     void *data; /* The owner's. */
     struct digest digest;
+    uint64_t received; /* Bytes of the transfer under way. */
     /* Private. */
     struct worker *worker;
     uint64_t holders[HOLDERS_MAX];

@@ -2,10 +2,12 @@
 #include "node/replicate.h"
 
 #include "base/assert.h"
+#include "base/memory.h"
 #include "node/copies.h"
 #include "node/peers.h"
 #include "node/worker.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void replicate_copies_cb(void *data, enum error status, const uint64_t *holders,
@@ -19,22 +21,54 @@ static void replicate_copies_cb(void *data, enum error status, const uint64_t *h
     request->cb(request, status, why);
 }
 
-void replicate_start(struct worker *worker, struct replicate *request, const struct digest *digest,
-                     struct bytes content, replicate_cb cb)
+static void copies_of(struct worker *worker, struct replicate *request, const struct digest *digest,
+                      struct bytes content)
 {
     struct copies_options options = {.digest = *digest, .content = content};
 
-    PRE(content.size <= REPLICATE_SIZE_MAX);
     if (options.content.data == NULL) {
         options.content = BYTES_LITERAL("");
     }
     request->n_holders = 0;
-    request->cb = cb;
     copies_start(worker, &options, replicate_copies_cb, request);
 }
 
-bool replicate_is_held(struct worker *worker, struct replicate *request,
-                       const struct digest *digest, size_t size)
+/* --- what is held already -------------------------------------------------------------------- */
+
+struct held_check {
+    uv_work_t work;
+    struct worker *worker;
+    struct replicate *request;
+    struct digest digest;
+    struct buffer content;
+    enum error status;
+};
+
+static void held_work(uv_work_t *work)
+{
+    struct held_check *check = container_of(work, struct held_check, work);
+
+    check->status = blob_verify(check->worker->blobs, &check->digest, NULL);
+}
+
+static void held_work_cb(uv_work_t *work, int result)
+{
+    struct held_check *check = container_of(work, struct held_check, work);
+    struct replicate *request = check->request;
+
+    CHECK(result == 0);
+    if (check->status == OK) {
+        request->cb(request, OK, &(struct reason){""});
+    } else {
+        copies_of(check->worker, request, &check->digest, buffer_view(&check->content));
+    }
+    buffer_release(&check->content);
+    free(check);
+}
+
+/* As the catalog says; the holders are set. */
+static bool is_held(struct worker *worker, struct replicate *request, const struct digest *digest,
+                    size_t size)
 {
     uint64_t members[PEERS_MAX];
     struct blob_record record;
@@ -51,6 +85,25 @@ bool replicate_is_held(struct worker *worker, struct replicate *request,
         is_here |= request->holders[i] == peers_self(worker->peers);
     }
     request->n_holders = n;
-    return n_members > 0 && n >= write_quorum(n_members) && is_here &&
-           blob_exists(worker->blobs, digest);
+    return n_members > 0 && n >= write_quorum(n_members) && is_here;
+}
+
+void replicate_start(struct worker *worker, struct replicate *request, const struct digest *digest,
+                     struct bytes content, replicate_cb cb)
+{
+    struct held_check *check;
+
+    PRE(content.size <= REPLICATE_SIZE_MAX);
+    request->cb = cb;
+    if (!is_held(worker, request, digest, content.size)) {
+        copies_of(worker, request, digest, content);
+        return;
+    }
+    check = memory_zero(sizeof *check);
+    check->worker = worker;
+    check->request = request;
+    check->digest = *digest;
+    buffer_init(&check->content, REPLICATE_SIZE_MAX);
+    buffer_append(&check->content, content);
+    CHECK(uv_queue_work(&worker->loop, &check->work, held_work, held_work_cb) == 0);
 }

@@ -31,14 +31,12 @@ struct replicate {
     replicate_cb cb;
 };
 
-/* content is copied. The callback comes on the worker's loop, never inside the call. */
+/* content is copied. When as many members as an acknowledgement needs hold it already, this one
+ * among them, nothing is sent; the copy here is read and checked against its digest all the same,
+ * so that pushing again repairs it. The callback comes on the worker's loop, never inside the call.
+ */
 void replicate_start(struct worker *worker, struct replicate *request, const struct digest *digest,
                      struct bytes content, replicate_cb cb);
-
-/* As many members as an acknowledgement needs hold the content already, this one among them, as the
- * catalog says: holders are set, and nothing needs to be sent. */
-bool replicate_is_held(struct worker *worker, struct replicate *request,
-                       const struct digest *digest, size_t size);
 
 /* Durable copies that an acknowledgement needs in a cluster of n members: min(2, n). */
 size_t write_quorum(size_t n_members);

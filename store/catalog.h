@@ -177,6 +177,7 @@ void catalog_blobs_missing(struct catalog_txn *txn, uint64_t node, struct table_
 
 struct replication_count {
     uint64_t blobs;            /* Content of all kinds. */
+    uint64_t bytes;            /* Of one copy of each. */
     uint64_t under_replicated; /* On fewer than copies members (or than there are members). */
     uint64_t lost;             /* On no member. */
 };
@@ -186,6 +187,19 @@ void catalog_count_replication(struct catalog_txn *txn, unsigned copies,
                                struct replication_count *out);
 /* Blobs that no other member than the node has. */
 uint64_t catalog_count_sole(struct catalog_txn *txn, uint64_t node);
+/* What the node should get: content that it does not hold, that somebody holds, and that is on
+ * fewer than copies members. As cheap. */
+struct lack_count {
+    uint64_t blobs, bytes;
+};
+void catalog_count_lacking(struct catalog_txn *txn, uint64_t node, unsigned copies,
+                           struct lack_count *out);
+/* Content of all kinds in the order of digests, after one (algorithm 0: from the start), while
+ * visit returns true. */
+typedef bool (*catalog_visit_record)(void *data, const struct digest *digest,
+                                     const struct blob_record *blob);
+void catalog_blobs(struct catalog_txn *txn, const struct digest *after, catalog_visit_record visit,
+                   void *data);
 /* True when the holder is a member of now: ids of those that left stay in records until these
  * change, and do not count. */
 bool catalog_holder_is_live(struct catalog_txn *txn, uint64_t node);

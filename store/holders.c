@@ -1,8 +1,8 @@
 /* Content and the nodes that hold it. Beside the record of each blob two derived tables answer
  * "what does node N lack" and "how much is on too few nodes" without a walk over all blobs, and
- * without rewriting anything when the members change: TABLE_HOLDER_SETS        set of holders ->
- * number of blobs with exactly that set TABLE_BLOBS_BY_HOLDERS   set of holders, digest  ->
- * (nothing) There are few distinct sets (with three nodes at most eight, a few more while one is
+ * without rewriting anything when the members change: TABLE_HOLDER_SETS (how many
+ * blobs have exactly this set of holders, and their bytes) and TABLE_BLOBS_BY_HOLDERS (set, digest;
+ * no value). There are few distinct sets (with three nodes at most eight, a few more while one is
  * replaced). */
 
 #include "base/assert.h"
@@ -119,30 +119,47 @@ static size_t set_read(struct bytes set, uint64_t holders[HOLDERS_MAX])
     return n;
 }
 
-static void set_count_add(struct catalog_txn *txn, struct bytes set, int change)
+/* TABLE_HOLDER_SETS: set -> [number of blobs, their bytes], absent when there are none. */
+struct set_sum {
+    uint64_t blobs, bytes;
+};
+
+static void set_sum_unpack(struct bytes value, struct set_sum *out)
 {
     struct unpacker in;
+
+    unpack_start(&in, value);
+    unpack_array_of(&in, 2);
+    out->blobs = unpack_uint(&in);
+    out->bytes = unpack_uint(&in);
+    record_check(&in, TABLE_HOLDER_SETS);
+}
+
+/* One blob of that size more (change 1) or less (-1). */
+static void set_sum_change(struct catalog_txn *txn, struct bytes set, uint64_t size, int change)
+{
+    struct set_sum sum = {0, 0};
+    struct buffer packed;
     struct bytes value;
-    struct buffer count_value;
-    uint64_t count = 0;
 
     if (table_get(txn, TABLE_HOLDER_SETS, set, &value) == OK) {
-        unpack_start(&in, value);
-        count = unpack_uint(&in);
-        record_check(&in, TABLE_HOLDER_SETS);
+        set_sum_unpack(value, &sum);
     }
-    CHECK(change > 0 || count > 0);
-    count = change > 0 ? count + 1 : count - 1;
-    if (count == 0) {
+    CHECK(change > 0 || (sum.blobs > 0 && sum.bytes >= size));
+    sum.blobs = change > 0 ? sum.blobs + 1 : sum.blobs - 1;
+    sum.bytes = change > 0 ? sum.bytes + size : sum.bytes - size;
+    if (sum.blobs == 0) {
         enum error error = table_delete(txn, TABLE_HOLDER_SETS, set);
 
         CHECK(error == OK);
         return;
     }
-    buffer_init(&count_value, 16);
-    pack_uint(&count_value, count);
-    table_put(txn, TABLE_HOLDER_SETS, set, buffer_view(&count_value));
-    buffer_release(&count_value);
+    buffer_init(&packed, 32);
+    pack_array(&packed, 2);
+    pack_uint(&packed, sum.blobs);
+    pack_uint(&packed, sum.bytes);
+    table_put(txn, TABLE_HOLDER_SETS, set, buffer_view(&packed));
+    buffer_release(&packed);
 }
 
 static void index_change(struct catalog_txn *txn, const struct digest *digest,
@@ -155,7 +172,7 @@ static void index_change(struct catalog_txn *txn, const struct digest *digest,
     set_of(blob, &set);
     view = bytes_of(set.data, set.size);
     key = key_of_name_digest(view, digest);
-    set_count_add(txn, view, change);
+    set_sum_change(txn, view, blob->size, change);
     if (change > 0) {
         table_put(txn, TABLE_BLOBS_BY_HOLDERS, table_key_view(&key), BYTES_NONE);
     } else {
@@ -323,17 +340,16 @@ struct replication_walk {
 static bool replication_visit(void *data, struct bytes key, struct bytes value)
 {
     struct replication_walk *walk = data;
-    uint64_t holders[HOLDERS_MAX], count;
-    struct unpacker in;
+    uint64_t holders[HOLDERS_MAX];
+    struct set_sum sum;
     size_t live;
 
     live = count_live(walk->txn, holders, set_read(key, holders));
-    unpack_start(&in, value);
-    count = unpack_uint(&in);
-    record_check(&in, TABLE_HOLDER_SETS);
-    walk->out->blobs += count;
-    walk->out->under_replicated += live < walk->wanted ? count : 0;
-    walk->out->lost += live == 0 ? count : 0;
+    set_sum_unpack(value, &sum);
+    walk->out->blobs += sum.blobs;
+    walk->out->bytes += sum.bytes;
+    walk->out->under_replicated += live < walk->wanted ? sum.blobs : 0;
+    walk->out->lost += live == 0 ? sum.blobs : 0;
     return true;
 }
 
@@ -358,14 +374,14 @@ static bool sole_visit(void *data, struct bytes key, struct bytes value)
     uint64_t holders[HOLDERS_MAX];
     size_t n = set_read(key, holders), n_others = 0;
     bool is_among = false;
-    struct unpacker in;
+    struct set_sum sum;
 
     for (size_t i = 0; i < n; i++) {
         is_among |= holders[i] == walk->node;
         n_others += holders[i] != walk->node && catalog_holder_is_live(walk->txn, holders[i]);
     }
-    unpack_start(&in, value);
-    walk->count += is_among && n_others == 0 ? unpack_uint(&in) : 0;
+    set_sum_unpack(value, &sum);
+    walk->count += is_among && n_others == 0 ? sum.blobs : 0;
     return true;
 }
 
@@ -376,6 +392,80 @@ uint64_t catalog_count_sole(struct catalog_txn *txn, uint64_t node)
     table_scan(txn, TABLE_HOLDER_SETS, BYTES_NONE, sole_visit, &walk);
     return walk.count;
 }
+
+struct lack_walk {
+    struct catalog_txn *txn;
+    uint64_t node;
+    unsigned copies;
+    struct lack_count *out;
+};
+
+static bool lack_visit(void *data, struct bytes key, struct bytes value)
+{
+    struct lack_walk *walk = data;
+    uint64_t holders[HOLDERS_MAX];
+    size_t n = set_read(key, holders), live = count_live(walk->txn, holders, n);
+    struct set_sum sum;
+    bool is_held = false;
+
+    for (size_t i = 0; i < n; i++) {
+        is_held |= holders[i] == walk->node;
+    }
+    if (!is_held && live > 0 && live < walk->copies) {
+        set_sum_unpack(value, &sum);
+        walk->out->blobs += sum.blobs;
+        walk->out->bytes += sum.bytes;
+    }
+    return true;
+}
+
+void catalog_count_lacking(struct catalog_txn *txn, uint64_t node, unsigned copies,
+                           struct lack_count *out)
+{
+    struct lack_walk walk = {txn, node, copies, out};
+
+    *out = (struct lack_count){0};
+    table_scan(txn, TABLE_HOLDER_SETS, BYTES_NONE, lack_visit, &walk);
+}
+
+/* --- by digest ------------------------------------------------------------------------------- */
+
+struct blobs_walk {
+    struct bytes after;
+    catalog_visit_record visit;
+    void *data;
+};
+
+static bool blobs_visit(void *data, struct bytes key, struct bytes value)
+{
+    struct blobs_walk *walk = data;
+    struct blob_record blob;
+    struct digest digest;
+
+    if (bytes_equal(key, walk->after)) {
+        return true;
+    }
+    if (digest_unpack(key, &digest) != OK) {
+        fail_stop("the catalog is damaged: a key does not end in a digest");
+    }
+    blob_record_unpack(value, &blob);
+    return walk->visit(walk->data, &digest, &blob);
+}
+
+void catalog_blobs(struct catalog_txn *txn, const struct digest *after, catalog_visit_record visit,
+                   void *data)
+{
+    struct table_key from = {.size = 0};
+    struct blobs_walk walk = {.visit = visit, .data = data};
+
+    if (after->algorithm != 0) {
+        from = key_of_digest(after);
+    }
+    walk.after = table_key_view(&from);
+    table_scan(txn, TABLE_BLOBS, walk.after, blobs_visit, &walk);
+}
+
+/* --- who lacks what -------------------------------------------------------------------------- */
 
 struct missing_walk {
     struct catalog_txn *txn;

@@ -135,16 +135,6 @@ bool node_allows_sparse(const struct node *node)
     return false;
 }
 
-bool replicate_is_held(struct worker *worker, struct replicate *request,
-                       const struct digest *digest, size_t size)
-{
-    (void)worker;
-    (void)request;
-    (void)digest;
-    (void)size;
-    return false;
-}
-
 /* --- helpers -----------------------------------------------------------------------------------
  */
 

@@ -241,6 +241,46 @@ static void test_missing__goes_on_where_it_stopped(void **state)
     end(&fixture);
 }
 
+/* What a node lacks is counted in blobs and bytes, without a look at each of them; content that
+ * nobody holds any more is lost, not lacking. */
+static void test_holders__lacking_blobs_and_bytes(void **state)
+{
+    struct catalog_fixture fixture;
+    struct digest digests[2];
+    struct lack_count lack;
+    struct catalog_txn txn;
+
+    (void)state;
+    fixture_init(&fixture);
+    assert_int_equal(add_member(&fixture, 1, "node-1"), OK);
+    assert_int_equal(add_member(&fixture, 2, "node-2"), OK);
+    assert_int_equal(add_member(&fixture, 3, "node-3"), OK);
+    assert_int_equal(fixture_blob(&fixture, "dev/a", "12345"), OK);
+    assert_int_equal(fixture_blob(&fixture, "dev/a", "1234567"), OK);
+    digests[0] = digest_of_text("12345");
+    digests[1] = digest_of_text("1234567");
+    catalog_read(fixture.catalog, &txn);
+    catalog_count_lacking(&txn, 3, 3, &lack);
+    assert_int_equal(lack.blobs, 2);
+    assert_int_equal(lack.bytes, 12);
+    catalog_count_lacking(&txn, 3, 2, &lack);
+    assert_int_equal(lack.blobs, 0);
+    catalog_count_lacking(&txn, 1, 3, &lack);
+    assert_int_equal(lack.blobs, 0);
+    catalog_done(&txn);
+    assert_int_equal(set_holders(&fixture, 3, digests, 1, true), OK);
+    assert_int_equal(set_holders(&fixture, 1, digests, 2, false), OK);
+    assert_int_equal(set_holders(&fixture, 2, digests, 2, false), OK);
+    catalog_read(fixture.catalog, &txn);
+    catalog_count_lacking(&txn, 1, 3, &lack);
+    assert_int_equal(lack.blobs, 1);
+    assert_int_equal(lack.bytes, 5);
+    catalog_done(&txn);
+    assert_int_equal(counts(&fixture, 2).lost, 1);
+    assert_int_equal(counts(&fixture, 2).bytes, 12);
+    end(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_holders__merge_and_index),
         cmocka_unit_test(test_holders__replaced_member_does_not_count),
         cmocka_unit_test(test_missing__goes_on_where_it_stopped),
+        cmocka_unit_test(test_holders__lacking_blobs_and_bytes),
     };
 
     return cmocka_run_group_tests_name("store/holders", tests, NULL, NULL);

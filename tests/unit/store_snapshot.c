@@ -181,7 +181,7 @@ static void test_fuzz__all_ways_lead_to_one_state(void **state)
 /* --- the catalog's own laws, checked on a random state --------------------------------------- */
 
 struct counted {
-    uint64_t n;
+    uint64_t n, bytes;
 };
 
 static bool count_visit(void *data, struct bytes key, struct bytes value)
@@ -191,7 +191,17 @@ static bool count_visit(void *data, struct bytes key, struct bytes value)
 
     (void)key;
     unpack_start(&in, value);
+    unpack_array_of(&in, 2);
     counted->n += unpack_uint(&in);
+    counted->bytes += unpack_uint(&in);
+    assert_int_equal(unpack_end(&in), OK);
+    return true;
+}
+
+static bool bytes_visit(void *data, const struct digest *digest, const struct blob_record *blob)
+{
+    (void)digest;
+    *(uint64_t *)data += blob->size;
     return true;
 }
 
@@ -201,6 +211,7 @@ static void test_fuzz__derived_tables_agree(void **state)
     struct replication_count count;
     struct catalog_fixture fixture;
     struct catalog_txn txn;
+    uint64_t bytes = 0;
     struct run run;
     size_t i;
 
@@ -217,6 +228,8 @@ static void test_fuzz__derived_tables_agree(void **state)
     assert_int_equal(table_count(&txn, TABLE_BLOBS), table_count(&txn, TABLE_BLOBS_BY_HOLDERS));
     table_scan(&txn, TABLE_HOLDER_SETS, BYTES_NONE, count_visit, &counted);
     assert_int_equal(counted.n, table_count(&txn, TABLE_BLOBS));
+    catalog_blobs(&txn, &(struct digest){0}, bytes_visit, &bytes);
+    assert_int_equal(counted.bytes, bytes);
     catalog_count_replication(&txn, 3, &count);
     assert_int_equal(count.blobs, counted.n);
     catalog_done(&txn);
