@@ -38,6 +38,7 @@ extern const struct cli_command cli_leader_commands[];
 extern const struct cli_command cli_drill_commands[];
 extern const struct cli_command cli_drill_show_commands[];
 extern const struct cli_command cli_member_commands[];
+extern const struct cli_command cli_scrub_commands[];
 extern const struct cli_command cli_user_commands[];
 extern const struct cli_command cli_promotion_commands[];
 extern const struct cli_command cli_environment_commands[];

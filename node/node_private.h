@@ -44,6 +44,7 @@ struct node {
     struct access_cache *access;
     struct uploads *uploads;
     struct repair *repair;
+    struct scrub *scrub;
     struct promoter *promoter;
     struct worker *workers;
     unsigned n_workers;

@@ -10,6 +10,7 @@
 #include "node/promoter.h"
 #include "node/repair.h"
 #include "node/routes.h"
+#include "node/scrub.h"
 #include "node/uploads.h"
 
 #include <stdlib.h>
@@ -37,13 +38,22 @@ static enum error open_tasks(struct node *node, struct reason *why)
     const struct repair_options options = {.worker = &node->workers[0],
                                            .bytes_per_second = node->config->repair_rate,
                                            .free_min = node->config->free_space_mark};
+    struct scrub_options scrub = {
+        .worker = &node->workers[0],
+        .directory = node->config->data_dir,
+        .bytes_per_second = node->config->scrub_rate,
+        .interval_ms = (uint64_t)node->config->scrub_interval_hours * 3600 * 1000};
     enum error rv = repair_open(&options, &node->repair, why);
     unsigned i;
+
+    scrub.repair = node->repair;
+    scrub_open(&scrub, &node->scrub);
 
     /* Its loop does not run yet, so this thread may start it. */
     node->promoter = promoter_start(&node->workers[0]);
     for (i = 0; i < node->n_workers; i++) {
         node->workers[i].repair = node->repair;
+        node->workers[i].scrub = node->scrub;
     }
     return rv;
 }
@@ -136,11 +146,18 @@ static void repair_closed_cb(void *data)
     promoter_stop(worker->node->promoter, promoter_closed_cb, worker);
 }
 
+static void scrub_closed_cb(void *data)
+{
+    struct worker *worker = data;
+
+    repair_close(worker->node->repair, repair_closed_cb, worker);
+}
+
 static void tasks_close_run(struct task *task)
 {
     struct worker *worker = container_of(task, struct worker, task);
 
-    repair_close(worker->node->repair, repair_closed_cb, worker);
+    scrub_close(worker->node->scrub, scrub_closed_cb, worker);
 }
 
 void node_tasks_close(struct node *node, void (*done_cb)(struct worker *worker))

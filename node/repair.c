@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "node/control.h"
 #include "node/holder_notes.h"
+#include "node/node.h"
 #include "node/peers.h"
 #include "node/repair_fetch.h"
 #include "node/replicate.h"
@@ -120,7 +121,8 @@ static void repair_tell(struct repair *repair)
     uint64_t node = 0;
     size_t n;
 
-    if (repair->is_proposing || repair->is_closing) {
+    /* While leadership moves a proposal would hold up the stop; what is not told is found again. */
+    if (repair->is_proposing || repair->is_closing || node_is_stopping(repair->worker->node)) {
         return;
     }
     n = holder_notes_take(&repair->notes, REPAIR_BATCH_MAX, &node, &is_present, digests);

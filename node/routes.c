@@ -13,6 +13,7 @@
 #include "node/routes_members.h"
 #include "node/routes_promotion.h"
 #include "node/routes_status.h"
+#include "node/routes_storage.h"
 
 /* A line each, so that an addition is one line. */
 /* clang-format off */
@@ -28,6 +29,7 @@
     routes_leader, \
     routes_members, \
     routes_drill, \
+    routes_storage, \
     routes_version, \
     routes_openapi
 /* clang-format on */

@@ -16,6 +16,7 @@ struct control; /* The control thread's door: node/control.h. */
 struct peers;   /* Outgoing requests to other nodes on this worker's loop: node/peers.h. */
 struct uploads; /* Upload sessions of this node: node/uploads.h. */
 struct repair;  /* Catching up, one per node: node/repair.h. */
+struct scrub;   /* Reading everything again, one per node: node/scrub.h. */
 struct access_cache;
 struct manifest_cache; /* node/manifest_load.h */
 struct http_listener;
@@ -32,6 +33,7 @@ struct worker {
     struct peers *peers;
     struct uploads *uploads;
     struct repair *repair;
+    struct scrub *scrub;
     struct access_cache *access;
     struct manifest_cache *manifests; /* This worker's own; NULL: none. */
     /* What a stop waits for: requests that the control thread has not answered (node/control.c),

@@ -191,6 +191,7 @@ uint64_t catalog_count_sole(struct catalog_txn *txn, uint64_t node);
  * fewer than copies members. As cheap. */
 struct lack_count {
     uint64_t blobs, bytes;
+    uint64_t held_blobs, held_bytes; /* What the node has, by the log. */
 };
 void catalog_count_lacking(struct catalog_txn *txn, uint64_t node, unsigned copies,
                            struct lack_count *out);

@@ -411,8 +411,11 @@ static bool lack_visit(void *data, struct bytes key, struct bytes value)
     for (size_t i = 0; i < n; i++) {
         is_held |= holders[i] == walk->node;
     }
-    if (!is_held && live > 0 && live < walk->copies) {
-        set_sum_unpack(value, &sum);
+    set_sum_unpack(value, &sum);
+    if (is_held) {
+        walk->out->held_blobs += sum.blobs;
+        walk->out->held_bytes += sum.bytes;
+    } else if (live > 0 && live < walk->copies) {
         walk->out->blobs += sum.blobs;
         walk->out->bytes += sum.bytes;
     }

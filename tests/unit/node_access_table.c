@@ -54,6 +54,8 @@ static const struct expected {
     {PUT, "/api/v1/users/{user}/password", ACCESS_LOGIN},
     {POST, "/api/v1/join-tokens", ACCESS_ADMIN},
     {POST, "/api/v1/cluster/leader", ACCESS_ADMIN},
+    {GET | POST, "/api/v1/scrub", ACCESS_ADMIN},
+    {GET, "/api/v1/blobs/{digest}", ACCESS_ADMIN},
     {GET, "/api/v1/drills", ACCESS_LOGIN},
     {GET, "/api/v1/drills/{id}", ACCESS_LOGIN},
     {POST, "/api/v1/drills", ACCESS_ADMIN},
