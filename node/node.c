@@ -5,6 +5,7 @@
 #include "node/client_tls.h"
 #include "node/config.h"
 #include "node/node_private.h"
+#include "node/repair.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -62,6 +63,7 @@ static void stop_drain(struct node *node)
     struct reason why = {""};
     unsigned i;
 
+    repair_quiet(node->repair);
     /* Only a leader with somebody to hand over to succeeds; else the stop goes on without. */
     if (consensus_transfer(node->consensus, 0, &why) == OK) {
         LOG_INFO("stopping: handing leadership over");

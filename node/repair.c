@@ -11,7 +11,6 @@
 #include "base/memory.h"
 #include "node/control.h"
 #include "node/holder_notes.h"
-#include "node/node.h"
 #include "node/peers.h"
 #include "node/repair_fetch.h"
 #include "node/replicate.h"
@@ -19,6 +18,7 @@
 #include "node/worker.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define REPAIR_TICK_MS     250
@@ -52,6 +52,7 @@ struct repair {
     unsigned n_busy;
     struct control_propose propose;
     bool is_proposing, is_closing;
+    atomic_bool is_quiet;
     struct holder_notes notes;
     struct transfer_rate rate;
     uv_mutex_t lock; /* Over what follows. */
@@ -122,7 +123,7 @@ static void repair_tell(struct repair *repair)
     size_t n;
 
     /* While leadership moves a proposal would hold up the stop; what is not told is found again. */
-    if (repair->is_proposing || repair->is_closing || node_is_stopping(repair->worker->node)) {
+    if (repair->is_proposing || repair->is_closing || atomic_load(&repair->is_quiet)) {
         return;
     }
     n = holder_notes_take(&repair->notes, REPAIR_BATCH_MAX, &node, &is_present, digests);
@@ -485,6 +486,11 @@ static void repair_closed(struct repair *repair)
         !uv_is_closing((uv_handle_t *)&repair->timer)) {
         uv_close((uv_handle_t *)&repair->timer, repair_close_cb);
     }
+}
+
+void repair_quiet(struct repair *repair)
+{
+    atomic_store(&repair->is_quiet, true);
 }
 
 void repair_close(struct repair *repair, void (*closed_cb)(void *data), void *data)

@@ -26,6 +26,8 @@ struct repair_options {
 
 enum error repair_open(const struct repair_options *options, struct repair **out,
                        struct reason *why) MUST_USE;
+/* From any thread: tell the log nothing more; a stop begins. */
+void repair_quiet(struct repair *repair);
 void repair_close(struct repair *repair, void (*closed_cb)(void *data), void *data);
 
 /* From any thread: node has the blob durably though the log does not say so yet (a copy that was
