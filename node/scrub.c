@@ -30,7 +30,7 @@ struct scrub {
     struct worker *worker;
     struct repair *repair;
     const char *directory;
-    uint64_t interval_ms, default_rate, rate, due_ms, save_ms;
+    uint64_t interval_ms, default_rate, due_ms, save_ms;
     struct scrub_state state;
     struct blob_scan *scan;
     struct digest digest; /* Of the blob that is read. */
@@ -72,7 +72,7 @@ static void scrub_publish(struct scrub *scrub)
 {
     uv_mutex_lock(&scrub->lock);
     scrub->status.is_running = scrub->state.is_running;
-    scrub->status.bytes_per_second = scrub->rate;
+    scrub->status.bytes_per_second = scrub->state.rate;
     scrub->status.pass = scrub->state.pass;
     scrub->status.last = scrub->state.last;
     uv_mutex_unlock(&scrub->lock);
@@ -117,7 +117,7 @@ static void pass_end(struct scrub *scrub)
 
     scrub->state.pass.finished_ms = clock_wall_ms();
     scrub->state.is_running = false;
-    scrub->rate = scrub->default_rate;
+    scrub->state.rate = scrub->default_rate;
     scrub->saves = true;
     LOG_INFO("scrub: read %" PRIu64 " blobs, %" PRIu64 " bytes; %" PRIu64 " damaged, %" PRIu64
              " missing",
@@ -133,7 +133,7 @@ static bool pass_is_due(struct scrub *scrub)
     uv_mutex_lock(&scrub->lock);
     is_asked = scrub->is_asked;
     if (is_asked) {
-        scrub->rate = scrub->asked_rate;
+        scrub->state.rate = scrub->asked_rate;
         scrub->due_ms = 0;
         scrub->is_asked = false;
     }
@@ -237,9 +237,9 @@ static void step_work_cb(uv_work_t *work, int result)
         if (scrub->error != OK || scrub->is_done) {
             blob_over(scrub);
         }
-        if (scrub->rate > 0) {
+        if (scrub->state.rate > 0) {
             scrub->due_ms += (scrub->n + (scrub->scan == NULL ? SCRUB_BLOB : 0)) * 1000 /
-                             scrub->rate;
+                             scrub->state.rate;
         }
     }
     scrub_next(scrub);
@@ -247,11 +247,11 @@ static void step_work_cb(uv_work_t *work, int result)
 
 static void step_start(struct scrub *scrub)
 {
-    uint64_t tenth = scrub->rate / 10;
+    uint64_t tenth = scrub->state.rate / 10;
 
-    scrub->step = scrub->rate == 0 || tenth > SCRUB_STEP ? SCRUB_STEP
-                  : tenth < SCRUB_STEP_MIN               ? SCRUB_STEP_MIN
-                                                         : (size_t)tenth;
+    scrub->step = scrub->state.rate == 0 || tenth > SCRUB_STEP ? SCRUB_STEP
+                  : tenth < SCRUB_STEP_MIN                     ? SCRUB_STEP_MIN
+                                                               : (size_t)tenth;
     scrub->is_working = true;
     CHECK(uv_queue_work(&scrub->worker->loop, &scrub->work, step_work, step_work_cb) == 0);
 }
@@ -300,7 +300,7 @@ static void scrub_next(struct scrub *scrub)
     }
     if (!scrub->state.is_running) {
         scrub_wait(scrub, SCRUB_IDLE_MS);
-    } else if (scrub->rate > 0 && scrub->due_ms > now) {
+    } else if (scrub->state.rate > 0 && scrub->due_ms > now) {
         scrub_wait(scrub,
                    scrub->due_ms - now < SCRUB_IDLE_MS ? scrub->due_ms - now : SCRUB_IDLE_MS);
     } else if (scrub->scan == NULL && now >= scrub->save_ms) {
@@ -327,10 +327,12 @@ void scrub_open(const struct scrub_options *options, struct scrub **out)
     scrub->repair = options->repair;
     scrub->directory = options->directory;
     scrub->interval_ms = options->interval_ms;
-    scrub->rate = scrub->default_rate = options->bytes_per_second;
+    scrub->default_rate = options->bytes_per_second;
     scrub_state_load(scrub->directory, &scrub->state);
     if (scrub->state.is_running) {
         LOG_INFO("scrub: goes on after %" PRIu64 " blobs", scrub->state.pass.blobs);
+    } else {
+        scrub->state.rate = scrub->default_rate;
     }
     CHECK(uv_mutex_init(&scrub->lock) == 0);
     CHECK(uv_timer_init(&options->worker->loop, &scrub->timer) == 0);

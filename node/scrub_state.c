@@ -36,9 +36,10 @@ void scrub_state_load(const char *directory, struct scrub_state *out)
     *out = (struct scrub_state){0};
     if (durable_read(directory, "scrub", STATE_SIZE_MAX, &content, NULL) == OK) {
         unpack_start(&in, buffer_view(&content));
-        unpack_array_of(&in, 5);
+        unpack_array_of(&in, 6);
         if (unpack_uint(&in) == STATE_VERSION) {
             out->is_running = unpack_bool(&in);
+            out->rate = unpack_uint(&in);
             unpack_digest(&in, &out->cursor);
             pass_unpack(&in, &out->pass);
             pass_unpack(&in, &out->last);
@@ -57,9 +58,10 @@ enum error scrub_state_save(const char *directory, const struct scrub_state *sta
     enum error rv;
 
     buffer_init(&content, STATE_SIZE_MAX);
-    pack_array(&content, 5);
+    pack_array(&content, 6);
     pack_uint(&content, STATE_VERSION);
     pack_bool(&content, state->is_running);
+    pack_uint(&content, state->rate);
     pack_digest(&content, &state->cursor);
     pass_pack(&content, &state->pass);
     pass_pack(&content, &state->last);

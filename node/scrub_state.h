@@ -8,6 +8,7 @@
 
 struct scrub_state {
     bool is_running;
+    uint64_t rate;        /* Bound of the pass under way; 0: none. */
     struct digest cursor; /* Last one that was read; algorithm 0: none. */
     struct scrub_pass pass, last;
 };
