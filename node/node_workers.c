@@ -38,11 +38,11 @@ static enum error open_tasks(struct node *node, struct reason *why)
     const struct repair_options options = {.worker = &node->workers[0],
                                            .bytes_per_second = node->config->repair_rate,
                                            .free_min = node->config->free_space_mark};
-    struct scrub_options scrub = {
-        .worker = &node->workers[0],
-        .directory = node->config->data_dir,
-        .bytes_per_second = node->config->scrub_rate,
-        .interval_ms = (uint64_t)node->config->scrub_interval_hours * 3600 * 1000};
+    struct scrub_options scrub = {.worker = &node->workers[0],
+                                  .directory = node->config->data_dir,
+                                  .bytes_per_second = node->config->scrub_rate,
+                                  .interval_ms = (uint64_t)node->config->scrub_interval_hours *
+                                                 3600 * 1000};
     enum error rv = repair_open(&options, &node->repair, why);
     unsigned i;
 
