@@ -9,6 +9,7 @@
 #include "node/applied_wait.h"
 #include "node/blob_serve.h"
 #include "node/control.h"
+#include "node/pull_rule.h"
 #include "node/worker.h"
 #include "node/write_rule.h"
 
@@ -27,8 +28,9 @@ static bool digest_parameter(struct exchange *exchange, struct digest *out)
     return false;
 }
 
+/* ERROR_DENIED, with why: it must not be read. */
 static enum error blob_lookup(struct exchange *exchange, const struct digest *digest,
-                              struct blob_record *out)
+                              struct blob_record *out, struct reason *why)
 {
     struct catalog_txn txn;
     enum error rv;
@@ -37,6 +39,9 @@ static enum error blob_lookup(struct exchange *exchange, const struct digest *di
     rv = catalog_link(&txn, exchange_parameter(exchange, "name"), digest);
     if (rv == OK) {
         rv = catalog_blob(&txn, digest, out);
+    }
+    if (rv == OK) {
+        rv = pull_rule_check(&txn, digest, NULL, why);
     }
     if (rv == OK) {
         uint64_t live[HOLDERS_MAX];
@@ -58,17 +63,21 @@ static void second_look_cb(struct control_read *read, enum error status)
 {
     struct second_look *look = container_of(read, struct second_look, read);
     struct exchange *exchange = look->exchange;
+    struct reason why = {"the repository has no such blob"};
     struct blob_record record;
+    enum error rv = status;
 
+    if (rv == OK) {
+        rv = blob_lookup(exchange, &look->digest, &record, &why);
+    }
     if (status != OK) {
         exchange_fail(exchange, status,
                       &(struct reason){"this node cannot tell whether the blob is there: no quorum "
                                        "or no leader"});
-    } else if (blob_lookup(exchange, &look->digest, &record) == OK) {
+    } else if (rv == OK) {
         blob_serve(exchange, &look->digest, &record, false);
     } else {
-        exchange_fail(exchange, ERROR_BLOB_UNKNOWN,
-                      &(struct reason){"the repository has no such blob"});
+        exchange_fail(exchange, rv == ERROR_DENIED ? rv : ERROR_BLOB_UNKNOWN, &why);
     }
     free(look);
     exchange_release(exchange);
@@ -79,12 +88,19 @@ static void blob_get_handler(struct exchange *exchange)
     struct second_look *look;
     struct blob_record record;
     struct digest digest;
+    struct reason why;
+    enum error rv;
 
     if (!digest_parameter(exchange, &digest)) {
         return;
     }
-    if (blob_lookup(exchange, &digest, &record) == OK) {
+    rv = blob_lookup(exchange, &digest, &record, &why);
+    if (rv == OK) {
         blob_serve(exchange, &digest, &record, false);
+        return;
+    }
+    if (rv == ERROR_DENIED) {
+        exchange_fail(exchange, rv, &why);
         return;
     }
     look = memory_zero(sizeof *look);

@@ -5,6 +5,7 @@
 #include "node/blob_serve.h"
 #include "node/consistency.h"
 #include "node/manifest_load.h"
+#include "node/pull_rule.h"
 #include "node/worker.h"
 #include "store/catalog.h"
 
@@ -22,6 +23,7 @@ struct pull {
     char media_type[256];
     uint64_t size;
     bool looked_again;
+    struct reason why; /* Of a refusal by the pull rule. */
     struct manifest_load load;
 };
 
@@ -112,6 +114,9 @@ static enum error find(struct pull *pull, struct catalog_txn *txn)
         rv = catalog_manifest(txn, repository, &pull->digest, &manifest);
     }
     if (rv == OK) {
+        rv = pull_rule_check(txn, &pull->digest, &manifest, &pull->why);
+    }
+    if (rv == OK) {
         pull->size = manifest.size;
         snprintf(pull->media_type, sizeof pull->media_type, BYTES_FMT,
                  BYTES_ARG(manifest.media_type));
@@ -133,11 +138,11 @@ static void look_up(struct exchange *exchange)
     catalog_done(&txn);
     if (rv == OK) {
         answer_found(pull);
-    } else if (!pull->looked_again) {
+    } else if (!pull->looked_again && rv != ERROR_DENIED) {
         pull->looked_again = true;
         catalog_freshen(exchange, FRESH_LATEST, look_up);
     } else {
-        exchange_fail(exchange, rv, NULL);
+        exchange_fail(exchange, rv, rv == ERROR_DENIED ? &pull->why : NULL);
     }
 }
 

@@ -101,6 +101,7 @@ void hold_list(struct catalog_txn *txn, uint64_t now_ms, hold_visit visit, void 
 struct search {
     const struct promotion *promotion;
     const struct digest *digest; /* Of a pull. */
+    const struct manifest_record *manifest;
     struct hold *out;
     bool is_found;
 };
@@ -162,22 +163,47 @@ bool hold_find(struct catalog_txn *txn, const struct promotion *promotion, uint6
     return search.is_found;
 }
 
+struct reference_search {
+    const struct digest *digest;
+    bool is_found;
+};
+
+static bool visit_reference(void *data, const struct reference *ref)
+{
+    struct reference_search *search = data;
+
+    search->is_found = digest_equal(&ref->digest, search->digest);
+    return !search->is_found;
+}
+
+static bool refers_to(const struct manifest_record *manifest, const struct digest *digest)
+{
+    struct reference_search search = {.digest = digest};
+
+    return manifest != NULL && manifest_references(manifest, visit_reference, &search) &&
+           search.is_found;
+}
+
 static bool visit_pull(void *data, const struct hold *hold)
 {
     struct search *search = data;
 
-    search->is_found = hold->blocks_pull && digest_equal(&hold->digest, search->digest);
+    search->is_found = hold->blocks_pull && (digest_equal(&hold->digest, search->digest) ||
+                                             refers_to(search->manifest, &hold->digest));
     if (search->is_found) {
         *search->out = *hold;
     }
     return !search->is_found;
 }
 
-bool hold_allows_pull(struct catalog_txn *txn, const struct digest *digest, uint64_t now_ms,
-                      struct hold *out)
+bool hold_allows_pull(struct catalog_txn *txn, const struct digest *digest,
+                      const struct manifest_record *manifest, uint64_t now_ms, struct hold *out)
 {
-    struct search search = {.digest = digest, .out = out};
+    struct search search = {.digest = digest, .manifest = manifest, .out = out};
 
+    if (table_count(txn, TABLE_HOLDS) == 0) {
+        return true;
+    }
     hold_list(txn, now_ms, visit_pull, &search);
     return !search.is_found;
 }

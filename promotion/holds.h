@@ -40,9 +40,11 @@ void hold_list(struct catalog_txn *txn, uint64_t now_ms, hold_visit visit, void 
 /* The first that stops the promotion, which was planned. False: none. Borrowed. */
 bool hold_find(struct catalog_txn *txn, const struct promotion *promotion, uint64_t now_ms,
                struct hold *out);
-/* May the content be read, at now_ms? False: it is quarantined with blocks_pull; *out says why. */
-bool hold_allows_pull(struct catalog_txn *txn, const struct digest *digest, uint64_t now_ms,
-                      struct hold *out);
+/* May the content be read, at now_ms? manifest: its record when it is one, NULL for a blob. False:
+ * it, or what the manifest refers to, is quarantined with blocks_pull; *out says why. Costs nothing
+ * while nothing is held. */
+bool hold_allows_pull(struct catalog_txn *txn, const struct digest *digest,
+                      const struct manifest_record *manifest, uint64_t now_ms, struct hold *out);
 
 /* ERROR_EXISTS: the id is taken. ERROR_TOO_LARGE: HOLDS_MAX are in force. */
 void command_hold_put(struct buffer *out, const struct command_id *id, struct bytes actor,

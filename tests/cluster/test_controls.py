@@ -1,6 +1,8 @@
 """What steers promotions beside their gates: status checks, freezes, quarantines, at every node."""
 import os
 
+from caisson import wait_until
+
 from test_promotion import ask, new_pipeline, put_json
 
 API = "/api/v1"
@@ -89,3 +91,31 @@ def test_bad_reports_and_freezes_are_told_what_is_wrong(cluster):
     answer = put_json(cluster, 1, f"{API}/quarantines", {"reason": "x"}, "POST")
     assert answer.status == 400 and "digest" in str(answer.json()), answer
     assert cluster.call(1, f"{API}/holds/{'0' * 26}", "DELETE").status == 404
+
+
+def test_what_is_quarantined_is_not_served_by_any_node(cluster, run):
+    name = new_pipeline(cluster)
+    repository = f"dev/{name}/web"
+    image = cluster.push_image(1, repository, "1.0", name)
+    layer = cluster.call(1, f"/v2/{repository}/manifests/1.0").json()["layers"][0]["digest"]
+    other = cluster.push_image(1, repository, "2.0", name + "other")
+    done = run("quarantine", layer, "--block-pull", "--reason", "CVE-2026-1111",
+               env=client(cluster, 2))
+    assert done.returncode == 0, done.stderr
+    hold = done.stdout.split()[1]
+    for node in (1, 2, 3):
+        wait_until(lambda node=node: cluster.call(
+            node, f"/v2/{repository}/blobs/{layer}").status == 403, 10, "the quarantine")
+        for path in (f"manifests/{image}", "manifests/1.0", f"blobs/{layer}"):
+            answer = cluster.call(node, f"/v2/{repository}/{path}")
+            assert answer.status == 403 and answer.error()[0] == "DENIED", (node, path, answer)
+            assert "CVE-2026-1111" in str(answer.json()), answer
+            head = cluster.call(node, f"/v2/{repository}/{path}", "HEAD")
+            assert head.status == 403, (node, path, head)
+        assert cluster.call(node, f"/v2/{repository}/manifests/{other}").status == 200
+    stopped = ask(cluster, 3, name, "dev", "test", "1.0", wait=0)
+    assert stopped.status == 412 and "CVE-2026-1111" in str(stopped.json()), stopped
+    assert run("quarantine", "lift", hold, env=client(cluster, 3)).returncode == 0
+    for node in (1, 2, 3):
+        wait_until(lambda node=node: cluster.call(
+            node, f"/v2/{repository}/manifests/1.0").status == 200, 10, "its end")

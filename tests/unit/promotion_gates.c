@@ -255,6 +255,8 @@ static void test_hold__quarantines_whatever_contains_a_digest(void **state)
     struct catalog_fixture *fixture = *state;
     struct hold bad = {
         .kind = HOLD_QUARANTINE, .digest = digest_of_text("one"), .blocks_pull = true};
+    struct digest image = digest_of_text("one");
+    struct manifest_record manifest;
     struct hold found;
     struct catalog_txn txn;
 
@@ -264,9 +266,11 @@ static void test_hold__quarantines_whatever_contains_a_digest(void **state)
     assert_int_equal(hold(fixture, "H1", &bad), OK);
     assert_string_equal(attempt(fixture, "A", "1.0"), "QUARANTINED");
     catalog_read(fixture->catalog, &txn);
-    assert_false(hold_allows_pull(&txn, &bad.digest, fixture->time_ms, &found));
+    assert_false(hold_allows_pull(&txn, &bad.digest, NULL, fixture->time_ms, &found));
+    assert_int_equal(catalog_manifest(&txn, text_of("dev/shop/web"), &image, &manifest), OK);
+    assert_false(hold_allows_pull(&txn, &image, &manifest, fixture->time_ms, &found));
     bad.digest.raw[0] ^= 1;
-    assert_true(hold_allows_pull(&txn, &bad.digest, fixture->time_ms, &found));
+    assert_true(hold_allows_pull(&txn, &bad.digest, NULL, fixture->time_ms, &found));
     catalog_done(&txn);
     assert_int_equal(lift(fixture, "H1"), OK);
     assert_int_equal(shop_commit(fixture, "A").status, OK);
