@@ -258,7 +258,9 @@ static json_t *repair_json(const struct cluster_view *view)
     if (repair->missing == 0) {
         left = json_integer(0);
     } else if (repair->bytes_per_second > 0) {
-        left = json_integer((json_int_t)(repair->missing_bytes / repair->bytes_per_second + 1));
+        uint64_t seconds = repair->missing_bytes / repair->bytes_per_second + 1;
+
+        left = json_integer((json_int_t)seconds);
     }
     return json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "missing_blobs", (json_int_t)repair->missing,

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "promotion/apply.h"
 #include "promotion/audit.h"
+#include "promotion/idempotency.h"
 #include "promotion/policy.h"
 
 #include <stdlib.h>
@@ -174,8 +175,8 @@ static void create(const struct command_context *context, const struct promotion
     FAILPOINT("promotion.before_create");
     promotion_save(context->txn, promotion);
     if (promotion->key.size > 0) {
-        promotion_key_save(context->txn, context->actor, promotion->key, promotion->id,
-                           request_hash);
+        idempotency_save(context->txn, context->actor, promotion->key, context->time_ms,
+                         promotion->id, request_hash);
     }
     audit_append(context, "promotion.requested", promotion->pipeline, promotion->id,
                  apply_plan_details(promotion));
@@ -189,7 +190,8 @@ static bool answer_repeat(const struct command_context *context, struct bytes ke
     struct digest first;
     struct bytes id;
 
-    if (key.size == 0 || promotion_key_find(context->txn, context->actor, key, &id, &first) != OK) {
+    if (key.size == 0 ||
+        idempotency_find(context->txn, context->actor, key, context->time_ms, &id, &first) != OK) {
         return false;
     }
     if (digest_equal(&first, request_hash)) {

@@ -2,48 +2,21 @@
 
 #include "promotion/promotion.h"
 
-struct revision_search {
-    struct catalog_txn *txn;
-    struct bytes pipeline, stage;
-    uint64_t revision;
-    uint64_t index; /* 0: not found yet. */
-};
-
-static bool visit_promotion(void *data, struct bytes id)
-{
-    struct revision_search *search = data;
-    struct promotion promotion;
-
-    if (promotion_load(search->txn, id, &promotion) != OK) {
-        return true;
-    }
-    if (promotion.state == PROMOTION_COMMITTED && promotion.stage_revision == search->revision &&
-        bytes_equal(promotion.pipeline, search->pipeline) &&
-        bytes_equal(promotion.to, search->stage)) {
-        search->index = promotion.commit_index;
-    }
-    promotion_release(&promotion);
-    return search->index == 0;
-}
-
 enum error environment_of_revision(struct catalog_txn *txn, const struct pipeline *pipeline,
                                    const struct stage *stage, uint64_t revision,
                                    struct environment_moment *out, struct reason *why)
 {
-    struct revision_search search = {.txn = txn,
-                                     .pipeline = bytes_of_string(pipeline->name),
-                                     .stage = bytes_of_string(stage->name),
-                                     .revision = revision};
-    uint64_t last = promotion_stage_revision(txn, search.pipeline, search.stage);
+    struct bytes name = bytes_of_string(pipeline->name), to = bytes_of_string(stage->name), id;
+    struct promotion promotion;
 
-    if (revision > 0 && revision <= last) {
-        promotion_list(txn, BYTES_NONE, visit_promotion, &search);
-    }
-    if (search.index == 0) {
+    if (promotion_of_revision(txn, name, to, revision, &id) != OK ||
+        promotion_load(txn, id, &promotion) != OK) {
         return fail(why, ERROR_NOT_FOUND, "stage %s of pipeline %s has the revisions 1 to %llu",
-                    stage->name, pipeline->name, (unsigned long long)last);
+                    stage->name, pipeline->name,
+                    (unsigned long long)promotion_stage_revision(txn, name, to));
     }
-    *out = (struct environment_moment){.index = search.index};
+    *out = (struct environment_moment){.index = promotion.commit_index};
+    promotion_release(&promotion);
     return OK;
 }
 

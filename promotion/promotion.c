@@ -311,40 +311,11 @@ uint64_t promotion_stage_advance(struct catalog_txn *txn, const struct promotion
     return revision;
 }
 
-enum error promotion_key_find(struct catalog_txn *txn, struct bytes actor, struct bytes key,
-                              struct bytes *id, struct digest *request_hash)
+enum error promotion_of_revision(struct catalog_txn *txn, struct bytes pipeline, struct bytes stage,
+                                 uint64_t revision, struct bytes *id)
 {
-    struct table_key name;
-    struct unpacker in;
-    struct bytes value;
+    struct table_key key = key_of("r", pipeline, stage);
 
-    table_key_init(&name);
-    table_key_add(&name, actor);
-    table_key_add(&name, key);
-    if (table_get(txn, TABLE_PROMOTION_KEYS, table_key_view(&name), &value) != OK) {
-        return ERROR_NOT_FOUND;
-    }
-    unpack_start(&in, value);
-    unpack_array_of(&in, 2);
-    *id = unpack_string(&in, PROMOTION_ID_SIZE);
-    unpack_digest(&in, request_hash);
-    CHECK(unpack_end(&in) == OK);
-    return OK;
-}
-
-void promotion_key_save(struct catalog_txn *txn, struct bytes actor, struct bytes key,
-                        struct bytes id, const struct digest *request_hash)
-{
-    struct table_key name;
-    struct buffer value;
-
-    table_key_init(&name);
-    table_key_add(&name, actor);
-    table_key_add(&name, key);
-    buffer_init(&value, 256);
-    pack_array(&value, 2);
-    pack_string(&value, id);
-    pack_digest(&value, request_hash);
-    table_put(txn, TABLE_PROMOTION_KEYS, table_key_view(&name), buffer_view(&value));
-    buffer_release(&value);
+    table_key_add_uint(&key, revision);
+    return table_get(txn, TABLE_PROMOTIONS, table_key_view(&key), id);
 }

@@ -99,10 +99,8 @@ uint64_t promotion_stage_revision(struct catalog_txn *txn, struct bytes pipeline
 /* The next one is the promotion's. In apply. */
 uint64_t promotion_stage_advance(struct catalog_txn *txn, const struct promotion *promotion);
 
-/* Idempotency keys, each of its user. request_hash: of the request that used it. */
-enum error promotion_key_find(struct catalog_txn *txn, struct bytes actor, struct bytes key,
-                              struct bytes *id, struct digest *request_hash) MUST_USE;
-void promotion_key_save(struct catalog_txn *txn, struct bytes actor, struct bytes key,
-                        struct bytes id, const struct digest *request_hash);
+/* Id of the promotion that gave the stage this revision, borrowed. ERROR_NOT_FOUND. */
+enum error promotion_of_revision(struct catalog_txn *txn, struct bytes pipeline, struct bytes stage,
+                                 uint64_t revision, struct bytes *id) MUST_USE;
 
 #endif

@@ -145,6 +145,40 @@ static void test_commit__is_done_once_however_often_it_is_repeated(void **state)
         shop_create_as(fixture, "eve", "X", "test", "dev/shop/web", "2.0", "key-1").status, OK);
 }
 
+/* A day of log time later a key is free again, and the state has not kept all that ever were. */
+static void test_idempotency__keys_are_forgotten_after_a_day(void **state)
+{
+    struct catalog_fixture *fixture = *state;
+    char id[8], key[16];
+    struct catalog_txn txn;
+    uint64_t kept;
+    int i;
+
+    (void)fixture_image(fixture, "dev/shop/web", "web-1", "1.0");
+    for (i = 0; i < 20; i++) {
+        snprintf(id, sizeof id, "A%d", i);
+        snprintf(key, sizeof key, "key-%d", i);
+        assert_int_equal(
+            shop_create_as(fixture, "ci", id, "test", "dev/shop/web", "1.0", key).status, OK);
+    }
+    fixture->time_ms += 24 * HOUR_MS - 10000;
+    assert_true(
+        shop_create_as(fixture, "ci", "B", "test", "dev/shop/web", "1.0", "key-7").is_repeat);
+    fixture->time_ms += 20000;
+    assert_false(
+        shop_create_as(fixture, "ci", "C", "test", "dev/shop/web", "1.0", "key-7").is_repeat);
+    for (i = 0; i < 8; i++) {
+        snprintf(id, sizeof id, "D%d", i);
+        snprintf(key, sizeof key, "new-%d", i);
+        assert_int_equal(
+            shop_create_as(fixture, "ci", id, "test", "dev/shop/web", "1.0", key).status, OK);
+    }
+    catalog_read(fixture->catalog, &txn);
+    kept = table_count(&txn, TABLE_PROMOTION_KEYS);
+    catalog_done(&txn);
+    assert_int_equal(kept, 2 * 9); /* Two records each, of the nine of this day. */
+}
+
 static void test_commit__of_two_for_one_tag_the_second_is_told(void **state)
 {
     struct catalog_fixture *fixture = *state;
@@ -392,6 +426,7 @@ int main(void)
         SHOP_TEST(test_commit__an_approver_who_lost_the_right_does_not_count),
         SHOP_TEST(test_commit__a_rejection_ends_it),
         SHOP_TEST(test_commit__is_done_once_however_often_it_is_repeated),
+        SHOP_TEST(test_idempotency__keys_are_forgotten_after_a_day),
         SHOP_TEST(test_commit__of_two_for_one_tag_the_second_is_told),
         SHOP_TEST(test_commit__a_late_referrer_is_planned_again_and_not_lost),
         SHOP_TEST(test_commit__approvals_are_void_when_the_plan_changes),
