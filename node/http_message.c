@@ -524,6 +524,38 @@ void http_message_release(struct http_message *message)
 /* --- the body ----------------------------------------------------------------------------------
  */
 
+/* llhttp takes a bare LF for the end of the trailers, where another parser reads on. The last byte
+ * is kept from call to call: a CR and its LF may come apart. */
+static bool has_bare_lf(struct http_message *message, struct bytes framing)
+{
+    size_t i;
+
+    for (i = 0; i < framing.size; i++) {
+        if (framing.data[i] == '\n' && message->last_framing_byte != '\r') {
+            return true;
+        }
+        message->last_framing_byte = framing.data[i];
+    }
+    return false;
+}
+
+/* Is all that llhttp consumed around the piece framing with whole line ends? */
+static bool framing_is_strict(struct http_message *message, struct bytes consumed)
+{
+    struct bytes piece = message->piece;
+    size_t before;
+
+    if (piece.size == 0) {
+        return !has_bare_lf(message, consumed);
+    }
+    before = (size_t)(piece.data - consumed.data);
+    if (has_bare_lf(message, bytes_slice(consumed, 0, before))) {
+        return false;
+    }
+    message->last_framing_byte = 0; /* A CR in front of the data is not that of a later LF. */
+    return !has_bare_lf(message, bytes_slice(consumed, before + piece.size, consumed.size));
+}
+
 static enum error chunked_body(struct http_message *message, struct bytes in, size_t *consumed,
                                struct bytes *piece, struct reason *why)
 {
@@ -544,6 +576,9 @@ static enum error chunked_body(struct http_message *message, struct bytes in, si
                                            : "the chunked body is malformed");
     }
     CHECK(*consumed <= in.size);
+    if (!framing_is_strict(message, bytes_slice(in, 0, *consumed))) {
+        return fail(why, ERROR_INVALID, "a line of the chunked body ends in LF without CR");
+    }
     message->framing_bytes = message->piece.size > 0 ? 0 : message->framing_bytes + *consumed;
     if (message->framing_bytes > HTTP_TRAILERS_MAX) {
         return fail(why, ERROR_INVALID, "the trailers are longer than %u bytes", HTTP_TRAILERS_MAX);

@@ -34,6 +34,7 @@ struct http_message {
     llhttp_t parser;
     uint64_t left;        /* Of a body with a length. */
     size_t framing_bytes; /* Chunk sizes and trailers since the last piece. */
+    uint8_t last_framing_byte;
     struct bytes piece;
     bool is_complete;
     bool has_extension;

@@ -57,7 +57,8 @@ def more_requests():
     for body in (b"0;a=b\r\n\r\n", b"0\n\n", b"0x0\r\n\r\n", b" 0\r\n\r\n", b"0 \r\n\r\n",
                  b"1\r\naX0\r\n\r\n", b"2\r\na\r\n0\r\n\r\n", b"1\r\na\n0\r\n\r\n", b"-0\r\n\r\n",
                  b"fffffffffffffffff\r\n\r\n", b"1;\r\na\r\n0\r\n\r\n", b"1\r\na\r\n\r\n",
-                 b"0;\nX: y\r\n\r\n", b"0\r\nX\r\n\r\n", b"0\r\nX : y\r\n\r\n"):
+                 b"0;\nX: y\r\n\r\n", b"0\r\nX\r\n\r\n", b"0\r\nX : y\r\n\r\n",
+                 b"0\r\n\n", b"0\r\nX: y\r\n\n"):
         yield 1, put + chunked + b"\r\n" + body + HIDDEN
     yield 2, put + b"Content_Length: 5\r\n\r\n0\r\n\r\n" + HIDDEN
     yield 1, b"GET /v2/smuggled/a/tags/list HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" \

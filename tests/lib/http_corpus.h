@@ -70,6 +70,9 @@ static const struct bytes http_corpus[] = {
     BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
                   "Transfer-Encoding: chunked\r\n\r\n1;ext=1\r\na\r\n0\r\n\r\n"),
     BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\na\n0\n\n"),
+    BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\n"),
+    BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
+                  "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\n"),
     BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
                   "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n"),
     BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H
