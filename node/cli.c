@@ -24,10 +24,11 @@ static const char *const examples =
     "  caisson serve                                  a one-node registry on 127.0.0.1:5000\n"
     "  caisson cluster init --data-dir D --name n1    the first of several nodes\n"
     "\n"
-    "`caisson COMMAND --help` shows the options and examples of a command.\n";
+    "`caisson COMMAND --help` shows the options and examples of a command, `caisson help --man` "
+    "is\n"
+    "the manual page: caisson help --man | man -l -\n";
 
-/* Calls visit for each command until it returns false. */
-static void each_command(bool (*visit)(const struct cli_command *command, void *data), void *data)
+void cli_each_command(bool (*visit)(const struct cli_command *command, void *data), void *data)
 {
     for (size_t i = 0; tables[i] != NULL; i++) {
         for (const struct cli_command *command = tables[i]; command->name != NULL; command++) {
@@ -56,7 +57,7 @@ static void print_help(void)
 
     printf("Caisson, a highly available container registry.\n\n"
            "Usage: caisson COMMAND [OPTIONS]\n");
-    each_command(print_summary, &group);
+    cli_each_command(print_summary, &group);
     printf("\n%s", examples);
 }
 
@@ -140,10 +141,10 @@ static int unknown_command(const char *first, const char *second)
              second != NULL && second[0] != '-' ? " " : "",
              second != NULL && second[0] != '-' ? second : "");
     fprintf(stderr, "caisson: there is no command '%s'.\n", suggestion.words);
-    each_command(suggest_command, &suggestion);
+    cli_each_command(suggest_command, &suggestion);
     if (suggestion.n == 0) {
         snprintf(suggestion.words, sizeof suggestion.words, "%s", first);
-        each_command(suggest_command, &suggestion);
+        cli_each_command(suggest_command, &suggestion);
     }
     fprintf(stderr, "`caisson --help` lists all commands.\n");
     return CLI_USAGE;
@@ -153,7 +154,7 @@ static int print_command_help(int argc, char **argv)
 {
     struct search search = {.first = argv[0], .second = argc > 1 ? argv[1] : NULL};
 
-    each_command(match_command, &search);
+    cli_each_command(match_command, &search);
     if (search.found == NULL) {
         return unknown_command(search.first, search.second);
     }
@@ -184,6 +185,10 @@ int cli_main(int argc, char **argv)
         return CLI_OK;
     }
     if (strcmp(argv[1], "help") == 0) {
+        if (argc == 3 && strcmp(argv[2], "--man") == 0) {
+            cli_man_print();
+            return CLI_OK;
+        }
         if (argc > 2) {
             return print_command_help(argc - 2, argv + 2);
         }
@@ -192,7 +197,7 @@ int cli_main(int argc, char **argv)
     }
     search.first = argv[1];
     search.second = argc > 2 ? argv[2] : NULL;
-    each_command(match_command, &search);
+    cli_each_command(match_command, &search);
     if (search.found == NULL) {
         return unknown_command(search.first, search.second);
     }

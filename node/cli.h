@@ -44,6 +44,10 @@ extern const struct cli_command cli_promotion_commands[];
 extern const struct cli_command cli_environment_commands[];
 extern const struct cli_command cli_controls_commands[];
 
+/* Calls visit for each command until it returns false. */
+void cli_each_command(bool (*visit)(const struct cli_command *command, void *data), void *data);
+/* caisson(1) on stdout, for man. */
+void cli_man_print(void);
 /* The whole program: finds the command, runs it, gives its exit code. */
 int cli_main(int argc, char **argv);
 

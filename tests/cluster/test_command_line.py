@@ -1,5 +1,7 @@
 """What a person types wrong: each gets a sentence, an exit code, and no damage."""
 import pathlib
+import re
+import subprocess
 
 import pytest
 
@@ -15,6 +17,21 @@ def test_help_lists_commands_and_each_has_its_own(run):
         own = run(*name.split(), "--help")
         assert own.returncode == 0 and "Usage: caisson " + name in own.stdout, name
         assert own.stdout == run("help", *name.split()).stdout
+
+
+def test_the_manual_page_has_every_command_and_reads_well(run):
+    page = run("help", "--man")
+    assert page.returncode == 0
+    names = [line[2:26].strip() for line in run("--help").stdout.splitlines()
+             if line.startswith("  ") and not line.startswith("   ")
+             and not line.startswith("  caisson")]
+    done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-P-c"], input=page.stdout, text=True,
+                          capture_output=True, timeout=30)
+    assert done.returncode == 0 and done.stderr == "", done.stderr[:2000]
+    text = re.sub(".\b", "", done.stdout).replace("\u2010", "-").replace("\u2212", "-")
+    for name in names:
+        assert "caisson " + name in text, name
+        assert run(*name.split(), "--help").stdout.splitlines()[2].strip() in text, name
 
 
 @pytest.mark.parametrize("arguments, words", [
