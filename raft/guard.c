@@ -341,6 +341,29 @@ static void recv_vote_result(struct guard *guard, struct raft_message *message)
     guard->recv(&guard->io, &term);
 }
 
+/* Who asks counts our vote by a configuration that we may not have yet: the entry that makes us a
+ * voter needs it, when other voters are away. For this one message we are what the asker takes us
+ * for; the log and the vote that was given are checked as ever. */
+static void recv_vote_request(struct guard *guard, struct raft_message *message)
+{
+    struct raft *raft = guard_raft(guard);
+    struct raft_configuration *members = &raft->configuration;
+    int role = RAFT_VOTER;
+    unsigned i;
+
+    for (i = 0; i < members->n && members->servers[i].id != raft->id; i++) {
+    }
+    if (i < members->n) {
+        role = members->servers[i].role;
+        members->servers[i].role = RAFT_VOTER;
+    }
+    guard->recv(&guard->io, message);
+    if (i < members->n) {
+        CHECK(members->servers[i].id == raft->id); /* A vote does not change who is a member. */
+        members->servers[i].role = role;
+    }
+}
+
 void guard_recv(struct raft_io *inner, struct raft_message *message)
 {
     struct guard *guard = inner->data;
@@ -352,6 +375,9 @@ void guard_recv(struct raft_io *inner, struct raft_message *message)
         break;
     case RAFT_IO_APPEND_ENTRIES_RESULT:
         recv_result(guard, message);
+        break;
+    case RAFT_IO_REQUEST_VOTE:
+        recv_vote_request(guard, message);
         break;
     case RAFT_IO_REQUEST_VOTE_RESULT:
         recv_vote_result(guard, message);

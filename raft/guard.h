@@ -26,10 +26,14 @@
  *   elections     no candidacy, TimeoutNow or RequestVote while entries or a snapshot are on their
  *                 way to the disk
  *   terms         a voter that refuses a pre-vote since its term is newer tells it; 0.15 ignores
- * that, and two members can refuse each other for ever configuration one whose entry is cut from
- * the log is taken back, after a restart and behind a snapshot too sends         a failed send is a
- * lost message: libraft frees twice when told disk          a failed write stops the process
- * (fail_stop) lengths       entries are whole 8-byte words; what is not never enters the log */
+ *                 that, and two members can refuse each other for ever
+ *   learners      a member that does not know yet that it is a voter votes when it is asked (paper
+ *                 section 6); in 0.15 it does not, and when its vote is needed nobody ever leads
+ *   configuration one whose entry is cut from the log is taken back, after a restart and behind a
+ *                 snapshot too
+ *   sends         a failed send is a lost message: libraft frees twice when told
+ *   disk          a failed write stops the process (fail_stop)
+ *   lengths       entries are whole 8-byte words; what is not never enters the log */
 
 #define GUARD_PEERS_MAX   32
 #define GUARD_ADDRESS_MAX 96

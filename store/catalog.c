@@ -211,7 +211,7 @@ void catalog_load_state(struct catalog *catalog)
 
     environment_begin(catalog->current, false, &txn);
     environment_local(&txn, &local);
-    catalog->applied_index = local.applied_index;
+    __atomic_store_n(&catalog->applied_index, local.applied_index, __ATOMIC_RELEASE);
     catalog->state = (struct apply_state){0};
     if (table_get(&txn, TABLE_META, STATE_KEY, &value) == OK) {
         unpack_start(&in, value);
@@ -468,10 +468,10 @@ void catalog_apply(struct catalog *catalog, const struct catalog_entry *entry,
     catalog->state.term = entry->term;
     store_state(&txn);
     environment_commit(&txn, entry->index);
-    catalog->applied_index = entry->index;
+    __atomic_store_n(&catalog->applied_index, entry->index, __ATOMIC_RELEASE);
 }
 
 uint64_t catalog_applied_index(struct catalog *catalog)
 {
-    return catalog->applied_index;
+    return __atomic_load_n(&catalog->applied_index, __ATOMIC_ACQUIRE);
 }

@@ -25,7 +25,7 @@ struct catalog {
     struct environment *current;
     /* Below: the control thread only. */
     uint64_t n_environments; /* Numbers their files. */
-    uint64_t applied_index;
+    uint64_t applied_index;  /* Atomic: any thread may ask. */
     struct apply_state state;
     struct undo undo;
     struct buffer scratch; /* Copies of keys and values on their way into LMDB. */

@@ -53,6 +53,7 @@ struct recorder {
      * with this many more. */
     unsigned more_voters;
     bool is_behind_snapshot;
+    bool is_learner; /* The first of them, which is the one under test. */
 };
 
 static inline struct recorder *recorder_of(struct raft_io *io)
@@ -83,12 +84,15 @@ static inline void voters_make(struct raft_configuration *configuration, unsigne
     }
 }
 
-static inline struct raft_entry voters_entry(raft_term term, unsigned n)
+static inline struct raft_entry voters_entry(raft_term term, unsigned n, bool is_learner)
 {
     struct raft_entry entry = {.term = term, .type = RAFT_CHANGE};
     struct raft_configuration configuration;
 
     voters_make(&configuration, n);
+    if (is_learner) {
+        configuration.servers[0].role = RAFT_STANDBY;
+    }
     assert_int_equal(raft_configuration_encode(&configuration, &entry.buf), 0);
     entry.batch = entry.buf.base;
     raft_configuration_close(&configuration);
@@ -116,10 +120,10 @@ static inline int recorder_load(struct raft_io *io, raft_term *term, raft_id *vo
         assert_int_equal(machine_snapshot(NULL, &(*snapshot)->bufs, &(*snapshot)->n_bufs), 0);
         *start_index = 10;
     } else {
-        (*entries)[(*n_entries)++] = voters_entry(1, SERVERS);
+        (*entries)[(*n_entries)++] = voters_entry(1, SERVERS, recorder->is_learner);
     }
     if (recorder->more_voters > 0) {
-        (*entries)[(*n_entries)++] = voters_entry(1, SERVERS + recorder->more_voters);
+        (*entries)[(*n_entries)++] = voters_entry(1, SERVERS + recorder->more_voters, false);
     }
     return 0;
 }
@@ -201,7 +205,8 @@ struct lone {
     struct raft_fsm machine;
 };
 
-static inline void lone_open_with(struct lone *lone, bool is_behind_snapshot, unsigned more_voters)
+static inline void lone_open_as(struct lone *lone, bool is_behind_snapshot, unsigned more_voters,
+                                bool is_learner)
 {
     memset(lone, 0, sizeof *lone);
     lone->recorder.io = (struct raft_io){.version = 1,
@@ -218,6 +223,7 @@ static inline void lone_open_with(struct lone *lone, bool is_behind_snapshot, un
                                          .random = recorder_random};
     lone->recorder.is_behind_snapshot = is_behind_snapshot;
     lone->recorder.more_voters = more_voters;
+    lone->recorder.is_learner = is_learner;
     lone->machine = (struct raft_fsm){.version = 1,
                                       .apply = machine_apply,
                                       .snapshot = machine_snapshot,
@@ -226,6 +232,11 @@ static inline void lone_open_with(struct lone *lone, bool is_behind_snapshot, un
     assert_int_equal(raft_init(&lone->raft, &lone->guard.io, &lone->machine, 1, "1"), 0);
     raft_set_pre_vote(&lone->raft, true);
     assert_int_equal(raft_start(&lone->raft), 0);
+}
+
+static inline void lone_open_with(struct lone *lone, bool is_behind_snapshot, unsigned more_voters)
+{
+    lone_open_as(lone, is_behind_snapshot, more_voters, false);
 }
 
 static inline void lone_open(struct lone *lone)

@@ -18,7 +18,7 @@ static void receive_voters(struct lone *lone, raft_term term, raft_index previou
     request->prev_log_term = previous_term;
     request->n_entries = 1;
     request->entries = raft_calloc(1, sizeof *request->entries);
-    request->entries[0] = voters_entry(term, n);
+    request->entries[0] = voters_entry(term, n, false);
     lone->recorder.recv(&lone->recorder.io, &message);
 }
 

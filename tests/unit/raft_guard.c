@@ -236,6 +236,44 @@ static void test_guard__no_candidacy_while_the_disk_is_behind(void **state)
     lone_close(&lone);
 }
 
+/* Server 2 asks for a vote of term 2 with a log that ends at index and term. */
+static bool is_vote_granted(struct lone *lone, raft_index index, raft_term term, bool pre_vote)
+{
+    struct raft_message message;
+    const struct raft_message *answer;
+    size_t n = lone->recorder.n_sent;
+
+    memset(&message, 0, sizeof message);
+    message.type = RAFT_IO_REQUEST_VOTE;
+    message.server_id = 2;
+    message.server_address = "2";
+    message.request_vote.term = 2;
+    message.request_vote.candidate_id = 2;
+    message.request_vote.last_log_index = index;
+    message.request_vote.last_log_term = term;
+    message.request_vote.pre_vote = pre_vote;
+    lone->recorder.recv(&lone->recorder.io, &message);
+    assert_int_equal(lone->recorder.n_sent, n + 1);
+    answer = &lone->recorder.sent[n];
+    assert_int_equal(answer->type, RAFT_IO_REQUEST_VOTE_RESULT);
+    return answer->request_vote_result.vote_granted;
+}
+
+/* The entry that makes it a voter may be what its vote is needed for. */
+static void test_guard__a_learner_votes_when_it_is_asked(void **state)
+{
+    struct lone lone;
+
+    (void)state;
+    lone_open_as(&lone, false, 0, true);
+    assert_false(is_vote_granted(&lone, 0, 0, false)); /* An older log than its own. */
+    assert_true(is_vote_granted(&lone, 2, 1, true));
+    assert_true(is_vote_granted(&lone, 2, 1, false));
+    assert_int_equal(lone.raft.voted_for, 2);
+    assert_int_equal(lone.raft.configuration.servers[0].role, RAFT_STANDBY);
+    lone_close(&lone);
+}
+
 static void count_cb(struct raft_io_send *request, int status)
 {
     assert_int_not_equal(status, 0);
@@ -276,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_guard__answers_wait_for_the_disk_after_a_truncation),
         cmocka_unit_test(test_guard__entries_that_are_not_whole_words_are_dropped),
         cmocka_unit_test(test_guard__no_candidacy_while_the_disk_is_behind),
+        cmocka_unit_test(test_guard__a_learner_votes_when_it_is_asked),
         cmocka_unit_test(test_guard__failed_send_is_a_lost_message),
     };
 

@@ -33,7 +33,7 @@ static const char *const bug_names[] = {
 };
 
 /* Seeds that found a mistake of the product's once, before it was mended. */
-static const uint64_t pinned[] = {20, 50, 52, 177, 261, 331, 384, 501};
+static const uint64_t pinned[] = {20, 50, 52, 177, 261, 331, 384, 501, 3655};
 
 struct arguments {
     uint64_t from, count;
