@@ -121,6 +121,26 @@ static enum error read_descriptor(const json_t *value, const char *where, char m
     return OK;
 }
 
+/* An index's child: os/architecture and perhaps /variant. What does not fit is left out. */
+static void read_platform(const json_t *descriptor, struct reference *out)
+{
+    const json_t *platform = json_object_get(descriptor, "platform");
+    const char *os = json_string_value(json_object_get(platform, "os"));
+    const char *architecture = json_string_value(json_object_get(platform, "architecture"));
+    const char *variant = json_string_value(json_object_get(platform, "variant"));
+    bool has_variant = variant != NULL && variant[0] != '\0';
+    int size;
+
+    if (os == NULL || architecture == NULL) {
+        return;
+    }
+    size = snprintf(out->platform, sizeof out->platform, "%s/%s%s%s", os, architecture,
+                    has_variant ? "/" : "", has_variant ? variant : "");
+    if (size < 0 || (size_t)size >= sizeof out->platform) {
+        out->platform[0] = '\0';
+    }
+}
+
 static enum error read_list(struct manifest *out, const json_t *list, const char *key,
                             struct reason *why)
 {
@@ -151,6 +171,9 @@ static enum error read_list(struct manifest *out, const json_t *list, const char
          * layers and their config there. */
         if (strcmp(key, "manifests") == 0 && media_type_is_manifest(bytes_of_string(media_type))) {
             reference->kind = REFERENCE_MANIFEST;
+            if (n <= PLATFORM_ENTRIES_MAX) {
+                read_platform(json_array_get(list, i), reference);
+            }
         }
         out->n_references++;
     }

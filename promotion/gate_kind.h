@@ -44,10 +44,13 @@ extern const struct gate_kind gate_kind_annotations;
 extern const struct gate_kind gate_kind_any;
 extern const struct gate_kind gate_kind_approvals;
 extern const struct gate_kind gate_kind_drill;
+extern const struct gate_kind gate_kind_replicated;
+extern const struct gate_kind gate_kind_shape;
 extern const struct gate_kind gate_kind_size;
 extern const struct gate_kind gate_kind_soak;
 extern const struct gate_kind gate_kind_status;
 extern const struct gate_kind gate_kind_version;
+extern const struct gate_kind gate_kind_window;
 
 /* Set the outcome to a refusal or a wait; text and next are for the caller to write. */
 void gate_refuse(struct gate_outcome *out, enum gate_result result, const char *code);

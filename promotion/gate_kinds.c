@@ -9,9 +9,9 @@
 /* Every gate type, and what all of them have in common: id, type and mode. */
 
 static const struct gate_kind *const kinds[] = {
-    &gate_kind_age,       &gate_kind_annotations, &gate_kind_any,
-    &gate_kind_approvals, &gate_kind_drill,       &gate_kind_size,
-    &gate_kind_soak,      &gate_kind_status,      &gate_kind_version,
+    &gate_kind_age,   &gate_kind_annotations, &gate_kind_any,     &gate_kind_approvals,
+    &gate_kind_drill, &gate_kind_replicated,  &gate_kind_shape,   &gate_kind_size,
+    &gate_kind_soak,  &gate_kind_status,      &gate_kind_version, &gate_kind_window,
 };
 
 #define KINDS_N (sizeof kinds / sizeof kinds[0])

@@ -16,7 +16,7 @@ enum condition { CONDITION_NONE, CONDITION_ABSENT, CONDITION_MATCH };
 
 /* --- manifest.put: [repository, digest, size, media type, artifact type, subject, annotations,
  *     references, [tag, ...], [holder, ...], allow missing, condition, expected] ---------------
- * references is a bin that holds [[kind, digest, size, external], ...].
+ * references is a bin that holds [[kind, digest, size, external(, platform)], ...].
  * ERROR_MANIFEST_BLOB_UNKNOWN has a body: an array of the digests that are missing (packed form),
  * at most 256. */
 

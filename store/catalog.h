@@ -66,6 +66,9 @@ void catalog_txn_count_hash(struct catalog_txn *txn, char text[65]);
 #define TAG_MAX_SIZE   128
 #define HOLDERS_MAX    16
 #define REFERENCES_MAX 10000
+/* Platforms are kept of indexes with at most so many entries: commands have a limit. */
+#define PLATFORM_ENTRIES_MAX 1000
+#define PLATFORM_TEXT_MAX    31
 
 struct blob_record {
     uint64_t size;
@@ -96,6 +99,9 @@ struct reference {
     struct digest digest;
     uint64_t size;
     bool external;
+    /* Of an index's child: "linux/arm64/v8", as the index names it; "" when it names none, or one
+     * that is longer. */
+    char platform[PLATFORM_TEXT_MAX + 1];
 };
 
 struct tag_record {
@@ -127,6 +133,9 @@ enum error catalog_manifest(struct catalog_txn *txn, struct bytes repository,
                             const struct digest *digest, struct manifest_record *out) MUST_USE;
 bool manifest_references(const struct manifest_record *manifest,
                          bool (*visit)(void *data, const struct reference *ref), void *data);
+/* Does a manifest of the repository name the digest (as a child, a config or a layer)? */
+bool catalog_is_referred(struct catalog_txn *txn, struct bytes repository,
+                         const struct digest *digest);
 /* Content of any kind by digest, whichever repository. */
 enum error catalog_blob(struct catalog_txn *txn, const struct digest *digest,
                         struct blob_record *out) MUST_USE;

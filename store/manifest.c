@@ -6,11 +6,13 @@
 #include "base/assert.h"
 #include "store/content.h"
 
+#include <stdio.h>
+
 #define MEDIA_TYPE_MAX 255
 
 /* --- references ------------------------------------------------------------------------------ */
 
-/* [[kind, digest, size, external], ...] */
+/* [[kind, digest, size, external], ...], with a platform at the end where one is known. */
 void references_pack(struct buffer *out, const struct reference *references, size_t n)
 {
     size_t i;
@@ -18,24 +20,35 @@ void references_pack(struct buffer *out, const struct reference *references, siz
     PRE(n <= REFERENCES_MAX);
     pack_array(out, n);
     for (i = 0; i < n; i++) {
-        pack_array(out, 4);
+        bool has_platform = references[i].platform[0] != '\0';
+
+        pack_array(out, has_platform ? 5 : 4);
         pack_uint(out, (uint64_t)references[i].kind);
         pack_digest(out, &references[i].digest);
         pack_uint(out, references[i].size);
         pack_bool(out, references[i].external);
+        if (has_platform) {
+            pack_text(out, references[i].platform);
+        }
     }
 }
 
 static void reference_unpack(struct unpacker *in, struct reference *out)
 {
+    size_t fields = unpack_array(in);
+    struct bytes platform = BYTES_NONE;
     uint64_t kind;
 
-    unpack_array_of(in, 4);
     kind = unpack_uint(in);
     unpack_digest(in, &out->digest);
     out->size = unpack_uint(in);
     out->external = unpack_bool(in);
-    if (unpack_status(in) == OK && (kind > REFERENCE_MANIFEST || out->digest.algorithm == 0)) {
+    if (fields == 5) {
+        platform = unpack_string(in, PLATFORM_TEXT_MAX);
+    }
+    snprintf(out->platform, sizeof out->platform, "%.*s", BYTES_ARG(platform));
+    if (unpack_status(in) == OK &&
+        (fields < 4 || fields > 5 || kind > REFERENCE_MANIFEST || out->digest.algorithm == 0)) {
         in->error = ERROR_INVALID;
     }
     out->kind = (enum reference_kind)kind;
@@ -173,6 +186,12 @@ static bool count_reference(void *data, const struct reference *reference)
 
     reference_count_add(counting->txn, counting->repository, &reference->digest, counting->change);
     return true;
+}
+
+bool catalog_is_referred(struct catalog_txn *txn, struct bytes repository,
+                         const struct digest *digest)
+{
+    return reference_count(txn, repository, digest) > 0;
 }
 
 /* Count the manifest's references up or down. A copy of the packed list, since the table that

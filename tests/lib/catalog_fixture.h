@@ -190,9 +190,9 @@ static inline struct digest fixture_image(struct catalog_fixture *fixture, const
     assert_int_equal(fixture_blob(fixture, repository, config), OK);
     assert_int_equal(fixture_blob(fixture, repository, layer), OK);
     references[0] =
-        (struct reference){REFERENCE_CONFIG, digest_of_text(config), strlen(config), false};
+        (struct reference){REFERENCE_CONFIG, digest_of_text(config), strlen(config), false, ""};
     references[1] =
-        (struct reference){REFERENCE_LAYER, digest_of_text(layer), strlen(layer), false};
+        (struct reference){REFERENCE_LAYER, digest_of_text(layer), strlen(layer), false, ""};
     put.references = references;
     put.n_references = 2;
     if (tag != NULL) {

@@ -145,6 +145,36 @@ static void test_manifest__what_the_catalog_learns(void **state)
     manifest_release(&manifest);
 }
 
+/* What an index says about the platforms of its children; what does not fit is as if unsaid. */
+static void test_manifest__platforms_of_an_index(void **state)
+{
+    static const struct {
+        const char *platform, *expected;
+    } cases[] = {
+        {"{\"os\":\"linux\",\"architecture\":\"amd64\"}", "linux/amd64"},
+        {"{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v7\"}", "linux/arm/v7"},
+        {"{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"\"}", "linux/arm"},
+        {"{\"os\":\"linux\",\"architecture\":\"0123456789012345678901234567\"}", ""},
+        {"{\"os\":\"linux\"}", ""},
+        {"[1]", ""},
+    };
+    struct manifest manifest;
+    char index[512];
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(index, sizeof index,
+                 "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" OCI "\",\"digest\":\"" D1
+                 "\",\"size\":5,\"platform\":%s}]}",
+                 cases[i].platform);
+        assert_int_equal(
+            manifest_parse(bytes_of_string(index), BYTES_LITERAL(INDEX), &manifest, NULL), OK);
+        assert_string_equal(manifest.references[0].platform, cases[i].expected);
+        manifest_release(&manifest);
+    }
+}
+
 static void test_manifest__large_annotations(void **state)
 {
     struct buffer body;
@@ -183,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_manifest__good_ones_are_taken),
         cmocka_unit_test(test_manifest__bad_ones_are_refused),
         cmocka_unit_test(test_manifest__what_the_catalog_learns),
+        cmocka_unit_test(test_manifest__platforms_of_an_index),
         cmocka_unit_test(test_manifest__large_annotations),
     };
 

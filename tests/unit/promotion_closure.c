@@ -37,7 +37,7 @@ static struct digest put_index(struct catalog_fixture *fixture, const char *name
     size_t i;
 
     for (i = 0; i < n; i++) {
-        references[i] = (struct reference){REFERENCE_MANIFEST, children[i], 5, false};
+        references[i] = (struct reference){REFERENCE_MANIFEST, children[i], 5, false, ""};
     }
     put.media_type = text_of(INDEX_TYPE);
     put.references = references;
@@ -122,8 +122,8 @@ static void test_closure__a_manifest_in_a_blobs_clothes_is_followed(void **state
     struct catalog_fixture *fixture = *state;
     struct digest image = fixture_image(fixture, "dev/shop/web", "image", NULL), sbom;
     struct manifest_put put = fixture_put_of("dev/shop/web", "index");
-    struct reference references[2] = {{REFERENCE_LAYER, image, 5, false},
-                                      {REFERENCE_MANIFEST, image, 5, false}};
+    struct reference references[2] = {{REFERENCE_LAYER, image, 5, false, ""},
+                                      {REFERENCE_MANIFEST, image, 5, false, ""}};
     struct closure closure;
 
     assert_int_equal(shop_attach(fixture, "dev/shop/web", "sbom", &image, &sbom), OK);

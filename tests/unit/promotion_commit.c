@@ -341,7 +341,7 @@ static void test_bypass__each_direct_write_is_refused(void **state)
     struct digest image = fixture_image(fixture, "dev/shop/web", "web-1", "1.0");
     struct digest layer = digest_of_text("layer of web-1"), other;
     struct manifest_put put = fixture_put_of(gated, "web-2");
-    struct reference child = {REFERENCE_MANIFEST, image, 5, false};
+    struct reference child = {REFERENCE_MANIFEST, image, 5, false, ""};
     struct bytes tag = text_of("1.0");
     struct buffer command;
     struct command_id id;

@@ -39,7 +39,7 @@ static void push_sized(struct catalog_fixture *fixture, const char *name, const 
     struct manifest_put put = fixture_put_of("dev/shop/web", name);
     struct buffer command = fixture_command();
     struct command_id id = fixture_id(fixture);
-    struct reference layer = {REFERENCE_LAYER, digest_of_text(name), size, false};
+    struct reference layer = {REFERENCE_LAYER, digest_of_text(name), size, false, ""};
     struct bytes tag_name = text_of(tag);
 
     layer.digest.raw[0] ^= 1;
@@ -82,8 +82,8 @@ static void test_size__of_an_index_is_its_largest_image(void **state)
     guard(fixture, "size", "\"maxImage\":\"2kB\"");
     push_sized(fixture, "amd64", "a", 1500, "");
     push_sized(fixture, "arm64", "b", 1600, "");
-    children[0] = (struct reference){REFERENCE_MANIFEST, digest_of_text("amd64"), 5, false};
-    children[1] = (struct reference){REFERENCE_MANIFEST, digest_of_text("arm64"), 5, false};
+    children[0] = (struct reference){REFERENCE_MANIFEST, digest_of_text("amd64"), 5, false, ""};
+    children[1] = (struct reference){REFERENCE_MANIFEST, digest_of_text("arm64"), 5, false, ""};
     put.media_type = text_of(INDEX_TYPE);
     put.references = children;
     put.n_references = 2;

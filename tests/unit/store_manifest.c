@@ -76,11 +76,11 @@ static void end(struct catalog_fixture *fixture)
 static void test_put__missing_references_are_listed(void **state)
 {
     struct catalog_fixture fixture;
-    struct reference references[5] = {{REFERENCE_CONFIG, digest_of_text("there"), 5, false},
-                                      {REFERENCE_LAYER, digest_of_text("lost 1"), 6, false},
-                                      {REFERENCE_LAYER, digest_of_text("lost 2"), 6, false},
-                                      {REFERENCE_LAYER, digest_of_text("lost 1"), 6, false},
-                                      {REFERENCE_LAYER, digest_of_text("foreign"), 7, true}};
+    struct reference references[5] = {{REFERENCE_CONFIG, digest_of_text("there"), 5, false, ""},
+                                      {REFERENCE_LAYER, digest_of_text("lost 1"), 6, false, ""},
+                                      {REFERENCE_LAYER, digest_of_text("lost 2"), 6, false, ""},
+                                      {REFERENCE_LAYER, digest_of_text("lost 1"), 6, false, ""},
+                                      {REFERENCE_LAYER, digest_of_text("foreign"), 7, true, ""}};
     struct manifest_put put = fixture_put_of(REPOSITORY, "m");
     struct unpacker in;
     struct digest listed;
