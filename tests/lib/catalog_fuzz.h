@@ -64,7 +64,7 @@ static inline void fuzz_manifest(struct fuzz *fuzz, struct buffer *out, const st
 
     for (i = 0; i < 4; i++) {
         references[i] = (struct reference){is_index ? REFERENCE_MANIFEST : REFERENCE_LAYER,
-                                           fuzz_digest(fuzz), 5, fuzz_number(fuzz, 9) == 0};
+                                           fuzz_digest(fuzz), 5, fuzz_number(fuzz, 9) == 0, ""};
     }
     for (i = 0; i < 3; i++) {
         tags[i] = fuzz_tag(fuzz);
