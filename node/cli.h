@@ -43,6 +43,7 @@ extern const struct cli_command cli_user_commands[];
 extern const struct cli_command cli_promotion_commands[];
 extern const struct cli_command cli_environment_commands[];
 extern const struct cli_command cli_controls_commands[];
+extern const struct cli_command cli_room_commands[];
 
 /* Calls visit for each command until it returns false. */
 void cli_each_command(bool (*visit)(const struct cli_command *command, void *data), void *data);

@@ -96,6 +96,7 @@ static uint64_t resident_bytes(void)
 void cluster_view_take(struct worker *worker, struct cluster_view *view)
 {
     struct replication_count replication;
+    struct replication_setting setting;
     struct catalog_txn txn;
 
     *view = (struct cluster_view){.n_members = 0};
@@ -116,7 +117,8 @@ void cluster_view_take(struct worker *worker, struct cluster_view *view)
     view->level = catalog_level(&txn);
     catalog_members(&txn, view_member, view);
     fill_versions(&txn, view);
-    view->copies = view->n_members < COPIES_DEFAULT ? view->n_members : COPIES_DEFAULT;
+    catalog_setting(&txn, BYTES_NONE, &setting, NULL);
+    view->copies = setting_for_members(setting, view->n_members).copies;
     catalog_count_replication(&txn, (unsigned)view->copies, &replication);
     view->under_replicated = replication.under_replicated;
     catalog_done(&txn);

@@ -56,11 +56,6 @@ struct copies {
 
 static void copies_next(struct copies *job);
 
-size_t write_quorum(size_t n_members)
-{
-    return n_members < WRITE_QUORUM_DEFAULT ? n_members : WRITE_QUORUM_DEFAULT;
-}
-
 /* --- one member ------------------------------------------------------------------------------ */
 
 static void copies_holder(struct copies *job, uint64_t member)
@@ -244,8 +239,9 @@ static void copies_next(struct copies *job)
     }
 }
 
-static void copies_plan(struct copies *job)
+static void copies_plan(struct copies *job, struct bytes repository)
 {
+    const struct replication_setting setting = replication_now(job->worker, repository);
     uint64_t ids[PEERS_MAX];
     size_t n = peers_members(job->worker->peers, ids);
 
@@ -258,8 +254,8 @@ static void copies_plan(struct copies *job)
             slot->is_down = peers_is_down(job->worker->peers, ids[i]);
         }
     }
-    job->needed = write_quorum(n > 0 ? n : 1);
-    job->wanted = job->has_content ? COPIES_DEFAULT : job->needed;
+    job->needed = setting.write_quorum;
+    job->wanted = job->has_content ? setting.copies : job->needed;
 }
 
 static void copies_commit_staged(struct copies *job, const struct copies_options *options)
@@ -296,7 +292,7 @@ void copies_start(struct worker *worker, const struct copies_options *options, c
     job->is_local_pending = true;
     job->has_content = options->upload == NULL && options->content.data != NULL;
     buffer_init(&job->content, REPLICATE_SIZE_MAX);
-    copies_plan(job);
+    copies_plan(job, options->repository);
     if (job->has_content) {
         buffer_append(&job->content, options->content);
         CHECK(buffer_status(&job->content) == OK);

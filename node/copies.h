@@ -17,6 +17,7 @@ struct worker;
 
 struct copies_options {
     struct digest digest;
+    struct bytes repository; /* Whose settings hold. */
     /* Where the bytes are, one of: an upload, committed here first (it is the caller's again at the
      * callback); content, copied and saved here; neither: this node holds the blob already. */
     struct upload *upload;

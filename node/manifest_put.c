@@ -187,8 +187,8 @@ static void body_cb(struct exchange *exchange, struct bytes body)
     }
     push->replicate.data = push;
     exchange_hold(exchange);
-    replicate_start(exchange_worker(exchange), &push->replicate, &push->digest, body,
-                    replicated_cb);
+    replicate_start(exchange_worker(exchange), &push->replicate,
+                    exchange_parameter(exchange, "name"), &push->digest, body, replicated_cb);
 }
 
 static bool add_tag(struct push *push, struct bytes tag)

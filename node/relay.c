@@ -46,10 +46,12 @@ void relay_choose(struct worker *worker, struct session *session)
 {
     uint64_t ids[PEERS_MAX];
     size_t n = peers_members(worker->peers, ids);
+    const struct replication_setting setting =
+        replication_now(worker, bytes_of_string(session->repository));
     size_t first = n == 0 ? 0 : crc32c(bytes_of_string(session->uuid)) % n;
 
     session->n_targets = 0;
-    for (size_t i = 0; i < n && session->n_targets < COPIES_DEFAULT - 1; i++) {
+    for (size_t i = 0; i < n && session->n_targets < setting.copies - 1; i++) {
         uint64_t id = ids[(first + i) % n];
 
         if (id != peers_self(worker->peers) && !peers_is_down(worker->peers, id)) {
@@ -191,7 +193,6 @@ static void lane_start(struct relay *relay, size_t target, uint64_t offset)
 struct relay *relay_start(struct worker *worker, struct session *session, uint64_t offset,
                           void (*changed)(void *data), void *data)
 {
-    uint64_t ids[PEERS_MAX];
     struct relay *relay;
     bool any = false;
 
@@ -204,7 +205,7 @@ struct relay *relay_start(struct worker *worker, struct session *session, uint64
     relay = memory_zero(sizeof *relay);
     relay->worker = worker;
     relay->session = session;
-    relay->needed = write_quorum(peers_members(worker->peers, ids)) - 1;
+    relay->needed = replication_now(worker, bytes_of_string(session->repository)).write_quorum - 1;
     relay->changed = changed;
     relay->data = data;
     CHECK(uv_timer_init(&worker->loop, &relay->timer) == 0);

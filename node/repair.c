@@ -213,9 +213,7 @@ static void repair_count(struct repair *repair, uint64_t now)
     struct replication_count replication;
     struct lack_count lack;
     struct catalog_txn txn;
-    uint64_t members[PEERS_MAX];
-    size_t n = peers_members(repair->worker->peers, members);
-    unsigned copies = n < COPIES_DEFAULT ? (unsigned)n : COPIES_DEFAULT;
+    unsigned copies = replication_now(repair->worker, BYTES_NONE).copies;
 
     catalog_read(repair->worker->catalog, &txn);
     catalog_count_lacking(&txn, peers_self(repair->worker->peers), copies, &lack);
@@ -281,7 +279,7 @@ static size_t want_holders(struct repair *repair, const struct want *want,
     uint64_t live[HOLDERS_MAX], self = peers_self(repair->worker->peers);
     struct blob_record record = {0};
     struct catalog_txn txn;
-    size_t n = 0, n_live = 0;
+    size_t n = 0, n_live = 0, copies = replication_now(repair->worker, BYTES_NONE).copies;
     bool is_ours = false;
 
     catalog_read(repair->worker->catalog, &txn);
@@ -299,7 +297,7 @@ static size_t want_holders(struct repair *repair, const struct want *want,
         }
     }
     /* A cluster larger than the wanted copies: enough others have it. */
-    if (!want->is_urgent && (is_ours || n_live >= COPIES_DEFAULT)) {
+    if (!want->is_urgent && (is_ours || n_live >= copies)) {
         return 0;
     }
     return n;

@@ -21,10 +21,11 @@ static void replicate_copies_cb(void *data, enum error status, const uint64_t *h
     request->cb(request, status, why);
 }
 
-static void copies_of(struct worker *worker, struct replicate *request, const struct digest *digest,
-                      struct bytes content)
+static void copies_of(struct worker *worker, struct replicate *request, struct bytes repository,
+                      const struct digest *digest, struct bytes content)
 {
-    struct copies_options options = {.digest = *digest, .content = content};
+    struct copies_options options = {
+        .digest = *digest, .repository = repository, .content = content};
 
     if (options.content.data == NULL) {
         options.content = BYTES_LITERAL("");
@@ -40,7 +41,7 @@ struct held_check {
     struct worker *worker;
     struct replicate *request;
     struct digest digest;
-    struct buffer content;
+    struct buffer content, repository;
     enum error status;
 };
 
@@ -60,20 +61,21 @@ static void held_work_cb(uv_work_t *work, int result)
     if (check->status == OK) {
         request->cb(request, OK, &(struct reason){""});
     } else {
-        copies_of(check->worker, request, &check->digest, buffer_view(&check->content));
+        copies_of(check->worker, request, buffer_view(&check->repository), &check->digest,
+                  buffer_view(&check->content));
     }
     buffer_release(&check->content);
+    buffer_release(&check->repository);
     free(check);
 }
 
 /* As the catalog says; the holders are set. */
-static bool is_held(struct worker *worker, struct replicate *request, const struct digest *digest,
-                    size_t size)
+static bool is_held(struct worker *worker, struct replicate *request, struct bytes repository,
+                    const struct digest *digest, size_t size)
 {
-    uint64_t members[PEERS_MAX];
     struct blob_record record;
     struct catalog_txn txn;
-    size_t n = 0, n_members = peers_members(worker->peers, members);
+    size_t n = 0;
     bool is_here = false;
 
     catalog_read(worker->catalog, &txn);
@@ -85,18 +87,18 @@ static bool is_held(struct worker *worker, struct replicate *request, const stru
         is_here |= request->holders[i] == peers_self(worker->peers);
     }
     request->n_holders = n;
-    return n_members > 0 && n >= write_quorum(n_members) && is_here;
+    return n >= replication_now(worker, repository).write_quorum && is_here;
 }
 
-void replicate_start(struct worker *worker, struct replicate *request, const struct digest *digest,
-                     struct bytes content, replicate_cb cb)
+void replicate_start(struct worker *worker, struct replicate *request, struct bytes repository,
+                     const struct digest *digest, struct bytes content, replicate_cb cb)
 {
     struct held_check *check;
 
     PRE(content.size <= REPLICATE_SIZE_MAX);
     request->cb = cb;
-    if (!is_held(worker, request, digest, content.size)) {
-        copies_of(worker, request, digest, content);
+    if (!is_held(worker, request, repository, digest, content.size)) {
+        copies_of(worker, request, repository, digest, content);
         return;
     }
     check = memory_zero(sizeof *check);
@@ -105,5 +107,8 @@ void replicate_start(struct worker *worker, struct replicate *request, const str
     check->digest = *digest;
     buffer_init(&check->content, REPLICATE_SIZE_MAX);
     buffer_append(&check->content, content);
+    buffer_init(&check->repository, NAME_MAX_SIZE);
+    buffer_append(&check->repository, repository);
+    CHECK(buffer_status(&check->content) == OK && buffer_status(&check->repository) == OK);
     CHECK(uv_queue_work(&worker->loop, &check->work, held_work, held_work_cb) == 0);
 }

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "store/settings.h"
 
 /* Small content (manifests, at most REPLICATE_SIZE_MAX bytes) onto as many nodes as an
  * acknowledgement needs: saved and synced here and on other live members at the same time. Done
@@ -12,10 +13,8 @@
 
 struct worker;
 
-#define COPIES_DEFAULT       3
-#define WRITE_QUORUM_DEFAULT 2
-#define REPLICATE_SIZE_MAX   (4u * 1024 * 1024)
-#define REPLICATE_HOLDERS    16
+#define REPLICATE_SIZE_MAX (4u * 1024 * 1024)
+#define REPLICATE_HOLDERS  16
 
 struct replicate;
 /* OK: holders have it durably, propose them. ERROR_UNAVAILABLE (why names how many copies there
@@ -35,10 +34,11 @@ struct replicate {
  * among them, nothing is sent; the copy here is read and checked against its digest all the same,
  * so that pushing again repairs it. The callback comes on the worker's loop, never inside the call.
  */
-void replicate_start(struct worker *worker, struct replicate *request, const struct digest *digest,
-                     struct bytes content, replicate_cb cb);
+void replicate_start(struct worker *worker, struct replicate *request, struct bytes repository,
+                     const struct digest *digest, struct bytes content, replicate_cb cb);
 
-/* Durable copies that an acknowledgement needs in a cluster of n members: min(2, n). */
-size_t write_quorum(size_t n_members);
+/* What holds for content of a repository now (empty: for the cluster), cut to the members of now;
+ * at least one of each. */
+struct replication_setting replication_now(struct worker *worker, struct bytes repository);
 
 #endif

@@ -12,6 +12,7 @@
 #include "node/routes_manifests.h"
 #include "node/routes_members.h"
 #include "node/routes_promotion.h"
+#include "node/routes_room.h"
 #include "node/routes_status.h"
 #include "node/routes_storage.h"
 
@@ -30,6 +31,7 @@
     routes_members, \
     routes_drill, \
     routes_storage, \
+    routes_room, \
     routes_version, \
     routes_openapi
 /* clang-format on */

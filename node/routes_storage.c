@@ -60,10 +60,12 @@ static json_t *scrub_json(struct worker *worker)
     struct scrub_status status;
     struct lack_count count;
     struct catalog_txn txn;
+    unsigned copies;
 
     scrub_status(worker->scrub, &status);
+    copies = replication_now(worker, BYTES_NONE).copies;
     catalog_read(worker->catalog, &txn);
-    catalog_count_lacking(&txn, peers_self(worker->peers), COPIES_DEFAULT, &count);
+    catalog_count_lacking(&txn, peers_self(worker->peers), copies, &count);
     catalog_done(&txn);
     return json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "node",
                      json_sprintf("%016" PRIx64, peers_self(worker->peers)), "running",
@@ -157,10 +159,8 @@ static bool holding_visit(void *data, const struct member_record *member)
     return true;
 }
 
-static const char *blob_state(size_t holders, size_t members)
+static const char *blob_state(size_t holders, size_t copies)
 {
-    size_t copies = members < COPIES_DEFAULT ? members : COPIES_DEFAULT;
-
     return holders == 0 ? "lost" : holders < copies ? "under-replicated" : "replicated";
 }
 
@@ -179,7 +179,7 @@ static json_t *blob_json(struct worker *worker, struct catalog_txn *txn,
     return json_pack("{s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:b}", "digest", text, "size",
                      json_number(record->size), "generation", json_number(record->generation),
                      "created", json_time(record->created_ms), "state",
-                     blob_state(holders, holders + json_array_size(holding.missing)), "holders",
+                     blob_state(holders, replication_now(worker, BYTES_NONE).copies), "holders",
                      holding.holders, "missing", holding.missing, "used_by", uses.list,
                      "used_by_is_complete", (int)(uses.n < USES_MAX && uses.looked < LOOKED_MAX));
 }

@@ -16,6 +16,7 @@
 #include "node/upload_request.h"
 #include "node/worker.h"
 #include "node/write_rule.h"
+#include "store/quota.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -215,16 +216,41 @@ static void finish_copies_cb(void *data, enum error status, const uint64_t *hold
     finish_propose(request);
 }
 
+/* A look at the quotas before the bytes become a blob: what is refused here leaves nothing on any
+ * disk. False: answered. */
+static bool finish_has_room(struct upload_request *request)
+{
+    struct catalog_txn txn;
+    struct reason why;
+    enum error rv;
+
+    catalog_read(request->worker->catalog, &txn);
+    rv = catalog_quota_room(&txn, exchange_parameter(request->exchange, "name"), &request->digest,
+                            request->session->size, &why);
+    catalog_done(&txn);
+    if (rv != OK) {
+        relay_forget(request->worker, request->session);
+        request->session->state = SESSION_SPENT;
+        upload_request_fail(request, rv, &why);
+    }
+    return rv == OK;
+}
+
 /* All bytes are in the session's file, or the content is stored already (a second try). */
 static void finish_stored(struct upload_request *request)
 {
     struct session *session = request->session;
-    struct copies_options options = {.digest = request->digest, .uuid = session->uuid};
+    struct copies_options options = {.digest = request->digest,
+                                     .repository = exchange_parameter(request->exchange, "name"),
+                                     .uuid = session->uuid};
     uint64_t staged[UPLOAD_TARGETS_MAX];
 
     options.staged = staged;
     if (session->state == SESSION_OPEN) {
         session->size = upload_size(session->upload);
+        if (!finish_has_room(request)) {
+            return;
+        }
         options.upload = session->upload;
         for (size_t i = 0; i < session->n_targets && session->size > 0; i++) {
             if (session->targets[i].is_alive) {

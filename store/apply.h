@@ -23,6 +23,9 @@ APPLY(blob_holders);
 APPLY(manifest_put);
 APPLY(manifest_delete);
 APPLY(tag_delete);
+APPLY(settings_put);
+APPLY(quota_put);
+APPLY(quota_delete);
 
 #undef APPLY
 

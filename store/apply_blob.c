@@ -119,7 +119,6 @@ void apply_blob_unlink(const struct command_context *context, struct unpacker *b
                        struct outcome *outcome)
 {
     struct bytes repository;
-    struct table_key key;
     struct digest digest;
     enum error error;
 
@@ -142,9 +141,7 @@ void apply_blob_unlink(const struct command_context *context, struct unpacker *b
                            BYTES_ARG(repository));
         return;
     }
-    key = key_of_name_digest(repository, &digest);
-    error = table_delete(context->txn, TABLE_LINKS, table_key_view(&key));
-    CHECK(error == OK);
+    link_remove(context->txn, repository, &digest);
 }
 
 /* --- blob.holders: [node, present, [digest, ...]] -------------------------------------------- */

@@ -20,6 +20,7 @@
 #include "base/memory.h"
 #include "store/catalog_state.h"
 #include "store/level.h"
+#include "store/quota.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -396,8 +397,12 @@ static void run_row(struct catalog_txn *txn, const struct envelope *envelope,
     context.time_ms = state->time_ms;
     unpack_start(&body, envelope->body);
     undo_begin(&txn->catalog->undo);
+    txn->catalog->breach.size = 0;
     if (level_allows(txn, row, outcome)) {
         row->apply(&context, &body, outcome);
+    }
+    if (outcome->error == OK) {
+        quota_check(txn, outcome);
     }
     if (outcome->error == OK && buffer_status(&outcome->body) != OK) {
         (void)outcome_fail(outcome, ERROR_TOO_LARGE, "the result of %s is too large", row->name);

@@ -16,5 +16,8 @@ const struct command_row catalog_commands[] = {
     {COMMAND_MANIFEST_PUT, "manifest.put", apply_manifest_put},
     {COMMAND_MANIFEST_DELETE, "manifest.delete", apply_manifest_delete},
     {COMMAND_TAG_DELETE, "tag.delete", apply_tag_delete},
+    {COMMAND_SETTINGS_PUT, "settings.put", apply_settings_put},
+    {COMMAND_QUOTA_PUT, "quota.put", apply_quota_put},
+    {COMMAND_QUOTA_DELETE, "quota.delete", apply_quota_delete},
 };
 const size_t catalog_commands_n = sizeof catalog_commands / sizeof catalog_commands[0];

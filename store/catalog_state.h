@@ -16,6 +16,12 @@ struct apply_state {
     uint64_t next_sequence; /* Of stored results: TABLE_COMMAND_ORDER's key. */
 };
 
+/* The first quota that the command of now grew past; see store/quota.h. */
+struct quota_breach {
+    uint8_t glob[NAME_MAX_SIZE];
+    size_t size; /* 0: none. */
+};
+
 struct catalog {
     char *directory;
     const struct command_row *const *rows;
@@ -28,6 +34,7 @@ struct catalog {
     uint64_t applied_index;  /* Atomic: any thread may ask. */
     struct apply_state state;
     struct undo undo;
+    struct quota_breach breach;
     struct buffer scratch; /* Copies of keys and values on their way into LMDB. */
 };
 

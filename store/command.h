@@ -35,6 +35,9 @@
     X(COMMAND_MANIFEST_PUT, 30, "manifest.put")                                                    \
     X(COMMAND_MANIFEST_DELETE, 31, "manifest.delete")                                              \
     X(COMMAND_TAG_DELETE, 32, "tag.delete")                                                        \
+    X(COMMAND_SETTINGS_PUT, 40, "settings.put")                                                    \
+    X(COMMAND_QUOTA_PUT, 41, "quota.put")                                                          \
+    X(COMMAND_QUOTA_DELETE, 42, "quota.delete")                                                    \
     X(COMMAND_PIPELINE_PUT, 100, "pipeline.put")                                                   \
     X(COMMAND_PROMOTION_CREATE, 110, "promotion.create")                                           \
     X(COMMAND_PROMOTION_APPROVE, 111, "promotion.approve")                                         \

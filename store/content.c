@@ -1,6 +1,7 @@
 #include "store/content.h"
 
 #include "base/assert.h"
+#include "store/quota.h"
 
 /* --- keys and records ------------------------------------------------------------------------ */
 
@@ -109,6 +110,15 @@ void repository_make(struct catalog_txn *txn, struct bytes repository, uint64_t 
     buffer_release(&value);
 }
 
+static uint64_t content_size(struct catalog_txn *txn, const struct digest *digest)
+{
+    struct blob_record blob;
+    enum error error = catalog_blob(txn, digest, &blob);
+
+    CHECK(error == OK); /* Only what the registry has is linked. */
+    return blob.size;
+}
+
 /* TABLE_LINKS: repository, digest -> [linked_ms]. */
 void link_make(struct catalog_txn *txn, struct bytes repository, const struct digest *digest,
                uint64_t time_ms)
@@ -116,12 +126,24 @@ void link_make(struct catalog_txn *txn, struct bytes repository, const struct di
     struct table_key key = key_of_name_digest(repository, digest);
     struct buffer value;
 
+    if (catalog_link(txn, repository, digest) != OK) {
+        usage_add(txn, repository, (int64_t)content_size(txn, digest), 0);
+    }
     repository_make(txn, repository, time_ms);
     buffer_init(&value, 32);
     pack_array(&value, 1);
     pack_uint(&value, time_ms);
     table_put(txn, TABLE_LINKS, table_key_view(&key), buffer_view(&value));
     buffer_release(&value);
+}
+
+void link_remove(struct catalog_txn *txn, struct bytes repository, const struct digest *digest)
+{
+    struct table_key key = key_of_name_digest(repository, digest);
+    enum error error = table_delete(txn, TABLE_LINKS, table_key_view(&key));
+
+    CHECK(error == OK);
+    usage_add(txn, repository, -(int64_t)content_size(txn, digest), 0);
 }
 
 /* --- reference counts ------------------------------------------------------------------------ */

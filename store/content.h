@@ -30,6 +30,8 @@ bool repository_check_open(struct catalog_txn *txn, struct bytes repository,
 void repository_make(struct catalog_txn *txn, struct bytes repository, uint64_t time_ms);
 void link_make(struct catalog_txn *txn, struct bytes repository, const struct digest *digest,
                uint64_t time_ms);
+/* It must be linked, and the content's record still there: it says how much room comes back. */
+void link_remove(struct catalog_txn *txn, struct bytes repository, const struct digest *digest);
 /* Live manifests of the repository that refer to the digest, and change by one. */
 uint64_t reference_count(struct catalog_txn *txn, struct bytes repository,
                          const struct digest *digest);

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "store/content.h"
+#include "store/quota.h"
 
 #include <stdio.h>
 
@@ -231,6 +232,8 @@ static void manifest_add(struct catalog_txn *txn, struct bytes repository,
     struct buffer value;
 
     facts_get(txn, digest, &stored);
+    usage_add(txn, repository, (int64_t)stored.size, 0);
+    facts_get(txn, digest, &stored);
     count_references(txn, repository, stored.references, 1);
     buffer_init(&value, 512);
     pack_array(&value, 2);
@@ -274,6 +277,7 @@ void manifest_remove(struct catalog_txn *txn, struct bytes repository, const str
         referrer = referrer_key(repository, &manifest.subject, digest);
     }
     count_references(txn, repository, manifest.references, -1);
+    usage_add(txn, repository, -(int64_t)manifest.size, 0);
     if (manifest.subject.algorithm != 0) {
         error = table_delete(txn, TABLE_REFERRERS, table_key_view(&referrer));
         CHECK(error == OK);

@@ -44,7 +44,10 @@
     X(TABLE_STATUSES, "statuses")                                                                  \
     X(TABLE_HOLDS, "holds")                                                                        \
     X(TABLE_MEMBER_LEVELS, "member-levels")                                                        \
-    X(TABLE_DRILLS, "drills")
+    X(TABLE_DRILLS, "drills")                                                                      \
+    X(TABLE_SETTINGS, "settings")                                                                  \
+    X(TABLE_USAGE, "usage")                                                                        \
+    X(TABLE_QUOTAS, "quotas")
 
 enum table {
 #define X(id, name) id,

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "store/content.h"
+#include "store/quota.h"
 
 /* TABLE_TAGS: repository, tag -> [digest, index, time_ms, actor]. */
 enum error catalog_tag(struct catalog_txn *txn, struct bytes repository, struct bytes tag,
@@ -172,6 +173,8 @@ void tag_set(const struct command_context *context, struct bytes repository, str
             return;
         }
         tag_drop_index(context, repository, tag, &old);
+    } else {
+        usage_add(context->txn, repository, 0, 1);
     }
     key = key_of_names(repository, tag);
     tag_put(context, &key, digest);
@@ -191,6 +194,7 @@ enum error tag_clear(const struct command_context *context, struct bytes reposit
         return error;
     }
     tag_drop_index(context, repository, tag, &old);
+    usage_add(context->txn, repository, 0, -1);
     key = key_of_names(repository, tag);
     return table_delete(context->txn, TABLE_TAGS, table_key_view(&key));
 }

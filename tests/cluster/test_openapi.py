@@ -61,6 +61,8 @@ def test_answers_fit_the_description(cluster):
             (f"{API}/diff", f"{API}/diff?pipeline={name}&from=test&to=prod"),
             (f"{API}/statuses", f"{API}/statuses?digest={digest}"),
             (f"{API}/holds", f"{API}/holds"),
+            (f"{API}/settings", f"{API}/settings"),
+            (f"{API}/quotas", f"{API}/quotas"),
             (f"{API}/audit/entries", f"{API}/audit/entries?pipeline={name}")):
         check(document, cluster.call(1, path), pattern)
 

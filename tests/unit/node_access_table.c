@@ -60,6 +60,9 @@ static const struct expected {
     {GET, "/api/v1/drills/{id}", ACCESS_LOGIN},
     {POST, "/api/v1/drills", ACCESS_ADMIN},
     {DELETE, "/api/v1/cluster/members/{member}", ACCESS_ADMIN},
+    {GET, "/api/v1/settings", ACCESS_LOGIN},
+    {PUT | DELETE, "/api/v1/settings", ACCESS_ADMIN},
+    {GET | PUT | DELETE, "/api/v1/quotas", ACCESS_ADMIN},
     /* Nodes. */
     {GET, "/internal/v1/applied/{index}", ACCESS_PEER},
     {GET | PUT, "/internal/v1/blobs/{digest}", ACCESS_PEER},

@@ -91,10 +91,12 @@ static void replicate_run(struct task *task)
     request->cb(request, OK, NULL);
 }
 
-void replicate_start(struct worker *worker, struct replicate *request, const struct digest *digest,
-                     struct bytes content, replicate_cb cb)
+void replicate_start(struct worker *worker, struct replicate *request, struct bytes repository,
+                     const struct digest *digest, struct bytes content, replicate_cb cb)
 {
     struct fake_replicate *fake = memory_zero(sizeof *fake);
+
+    (void)repository;
 
     assert_int_equal(blob_save(worker->blobs, digest, content, NULL), OK);
     fake->request = request;
