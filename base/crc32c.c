@@ -29,6 +29,41 @@ static uint32_t extend_bitwise(uint32_t crc, struct bytes bytes)
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
+#include <wmmintrin.h>
+
+/* The instruction takes three cycles and one can begin in each: three runs of bytes are summed at
+ * once. The sum of a run with n bytes behind it is its own times x^8n modulo the polynomial; the
+ * constants are x^(8n - 33), bits reversed, for one and for two runs behind. */
+#define RUN      2048u
+#define PAST_ONE 0xa51b6135
+#define PAST_TWO 0x82f89c77
+
+__attribute__((target("sse4.2,pclmul"))) static uint64_t moved(uint64_t crc, long long constant)
+{
+    __m128i product =
+        _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)crc), _mm_cvtsi64_si128(constant), 0);
+
+    return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
+}
+
+__attribute__((target("sse4.2,pclmul"))) static uint64_t extend_three(uint64_t crc,
+                                                                      const uint8_t *at)
+{
+    uint64_t second = 0, third = 0;
+    size_t i;
+
+    for (i = 0; i < RUN; i += 8) {
+        uint64_t words[3];
+
+        memcpy(&words[0], at + i, 8);
+        memcpy(&words[1], at + i + RUN, 8);
+        memcpy(&words[2], at + i + (size_t)2 * RUN, 8);
+        crc = _mm_crc32_u64(crc, words[0]);
+        second = _mm_crc32_u64(second, words[1]);
+        third = _mm_crc32_u64(third, words[2]);
+    }
+    return moved(crc, PAST_TWO) ^ moved(second, PAST_ONE) ^ third;
+}
 
 __attribute__((target("sse4.2"))) static uint32_t extend_sse42(uint32_t crc, struct bytes bytes)
 {
@@ -36,6 +71,11 @@ __attribute__((target("sse4.2"))) static uint32_t extend_sse42(uint32_t crc, str
     size_t left = bytes.size;
     uint64_t wide = crc;
 
+    if (__builtin_cpu_supports("pclmul")) {
+        for (; left >= (size_t)3 * RUN; left -= (size_t)3 * RUN, at += (size_t)3 * RUN) {
+            wide = extend_three(wide, at);
+        }
+    }
     for (; left >= 8; left -= 8, at += 8) {
         uint64_t word;
 

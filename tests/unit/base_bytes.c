@@ -36,6 +36,28 @@ static void test_bytes_to_uint__refuses_signs_and_overflow(void **state)
     assert_int_equal(bytes_to_uint(BYTES_LITERAL(""), &value), ERROR_INVALID);
 }
 
+/* Long ones are summed in three runs at once: the same as byte by byte. */
+static void test_crc32c__of_long_bytes_is_that_of_their_bytes(void **state)
+{
+    static uint8_t data[20000];
+    size_t i, offset, size;
+
+    (void)state;
+    for (i = 0; i < sizeof data; i++) {
+        data[i] = (uint8_t)(i * i * 31 + i / 7);
+    }
+    for (offset = 0; offset < 9; offset++) {
+        for (size = 6100; size < sizeof data - offset; size += 1229) {
+            uint32_t crc = 0;
+
+            for (i = 0; i < size; i++) {
+                crc = crc32c_extend(crc, bytes_of(data + offset + i, 1));
+            }
+            assert_int_equal(crc32c(bytes_of(data + offset, size)), crc);
+        }
+    }
+}
+
 static void test_crc32c__known_answer_and_extend(void **state)
 {
     (void)state;
@@ -165,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_buffer__append_over_the_limit_is_remembered),
         cmocka_unit_test(test_bytes_to_uint__refuses_signs_and_overflow),
         cmocka_unit_test(test_crc32c__known_answer_and_extend),
+        cmocka_unit_test(test_crc32c__of_long_bytes_is_that_of_their_bytes),
         cmocka_unit_test(test_digest__parse_is_exact),
         cmocka_unit_test(test_pack__round_trip),
         cmocka_unit_test(test_unpack__hostile_counts_are_refused),
