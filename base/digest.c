@@ -187,6 +187,18 @@ void hasher_peek(const struct hasher *hasher, struct digest *out)
     EVP_MD_CTX_free(copy);
 }
 
+void hasher_digest(struct hasher *hasher, struct bytes content, struct digest *out)
+{
+    unsigned size = 0;
+
+    *out = (struct digest){.algorithm = (uint8_t)hasher->algorithm};
+    CHECK(EVP_DigestInit_ex(hasher->context, NULL, NULL) == 1);
+    CHECK(EVP_DigestUpdate(hasher->context, content.data, content.size) == 1);
+    CHECK(EVP_DigestFinal_ex(hasher->context, out->raw, &size) == 1);
+    CHECK(EVP_DigestInit_ex(hasher->context, NULL, NULL) == 1);
+    out->size = (uint8_t)size;
+}
+
 void hasher_release(struct hasher *hasher)
 {
     EVP_MD_CTX_free(hasher->context);

@@ -44,6 +44,9 @@ void hasher_init(struct hasher *hasher, enum digest_algorithm algorithm);
 void hasher_update(struct hasher *hasher, struct bytes bytes);
 /* The digest of what came so far; the hasher goes on. */
 void hasher_peek(const struct hasher *hasher, struct digest *out);
+/* The digest of content alone, after which the hasher stands empty: digest_of() for many small
+ * pieces, without what setting up costs each time. */
+void hasher_digest(struct hasher *hasher, struct bytes content, struct digest *out);
 void hasher_release(struct hasher *hasher);
 
 #endif

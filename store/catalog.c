@@ -233,6 +233,7 @@ static void catalog_free(struct catalog *catalog)
     pthread_mutex_destroy(&catalog->lock);
     undo_release(&catalog->undo);
     buffer_release(&catalog->scratch);
+    hasher_release(&catalog->hasher);
     free(catalog->directory);
     free(catalog);
 }
@@ -253,6 +254,7 @@ enum error catalog_open(const char *directory, const struct command_row *const *
     pthread_mutex_init(&catalog->lock, NULL);
     undo_init(&catalog->undo);
     buffer_init(&catalog->scratch, (size_t)1 << 40);
+    hasher_init(&catalog->hasher, DIGEST_SHA256);
     error = open_current(catalog, why);
     if (error != OK) {
         catalog_free(catalog);

@@ -36,6 +36,7 @@ struct catalog {
     struct undo undo;
     struct quota_breach breach;
     struct buffer scratch; /* Copies of keys and values on their way into LMDB. */
+    struct hasher hasher;  /* Of records, for the state hash. */
 };
 
 /* A reference to the environment of now; any thread. The last one to go closes an obsolete one. */

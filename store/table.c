@@ -64,8 +64,8 @@ struct bytes table_key_view(const struct table_key *key)
 
 /* SHA-256 over table name, NUL, size of key (4 bytes, big-endian), key, value; as four
  * little-endian numbers. scratch is overwritten. */
-static void record_hash(struct buffer *scratch, enum table table, struct bytes key,
-                        struct bytes value, uint64_t lanes[4])
+static void record_hash(struct hasher *hasher, struct buffer *scratch, enum table table,
+                        struct bytes key, struct bytes value, uint64_t lanes[4])
 {
     struct digest digest;
     size_t i, k;
@@ -79,7 +79,7 @@ static void record_hash(struct buffer *scratch, enum table table, struct bytes k
     buffer_append(scratch, key);
     buffer_append(scratch, value);
     CHECK(buffer_status(scratch) == OK);
-    digest_of(DIGEST_SHA256, buffer_view(scratch), &digest);
+    hasher_digest(hasher, buffer_view(scratch), &digest);
     for (i = 0; i < 4; i++) {
         lanes[i] = 0;
         for (k = 8; k > 0; k--) {
@@ -94,7 +94,7 @@ static void hash_add(struct catalog_txn *txn, enum table table, struct bytes key
     uint64_t lanes[4];
     size_t i;
 
-    record_hash(&txn->catalog->scratch, table, key, value, lanes);
+    record_hash(&txn->catalog->hasher, &txn->catalog->scratch, table, key, value, lanes);
     for (i = 0; i < 4; i++) {
         txn->hash[i] += lanes[i];
     }
@@ -106,7 +106,7 @@ static void hash_subtract(struct catalog_txn *txn, enum table table, struct byte
     uint64_t lanes[4];
     size_t i;
 
-    record_hash(&txn->catalog->scratch, table, key, value, lanes);
+    record_hash(&txn->catalog->hasher, &txn->catalog->scratch, table, key, value, lanes);
     for (i = 0; i < 4; i++) {
         txn->hash[i] -= lanes[i];
     }
@@ -278,6 +278,7 @@ uint64_t table_count(struct catalog_txn *txn, enum table table)
 
 struct recount {
     struct buffer scratch; /* Its own: readers run on any thread. */
+    struct hasher hasher;
     enum table table;
     uint64_t hash[4];
     uint64_t n;
@@ -289,7 +290,7 @@ static bool recount_visit(void *data, struct bytes key, struct bytes value)
     uint64_t lanes[4];
     size_t i;
 
-    record_hash(&recount->scratch, recount->table, key, value, lanes);
+    record_hash(&recount->hasher, &recount->scratch, recount->table, key, value, lanes);
     for (i = 0; i < 4; i++) {
         recount->hash[i] += lanes[i];
     }
@@ -303,11 +304,13 @@ void table_hash_all(struct catalog_txn *txn, uint64_t hash[4], uint64_t *n)
     unsigned table;
 
     buffer_init(&recount.scratch, (size_t)1 << 40);
+    hasher_init(&recount.hasher, DIGEST_SHA256);
     for (table = 0; table < TABLE_N; table++) {
         recount.table = (enum table)table;
         table_scan(txn, recount.table, BYTES_NONE, recount_visit, &recount);
     }
     buffer_release(&recount.scratch);
+    hasher_release(&recount.hasher);
     memcpy(hash, recount.hash, sizeof recount.hash);
     *n = recount.n;
 }

@@ -181,6 +181,24 @@ static void test_json__limits_and_escapes(void **state)
     buffer_release(&out);
 }
 
+static void test_hasher__many_pieces_one_after_the_other(void **state)
+{
+    static const char *const pieces[] = {"", "abc", "a longer piece than the others", "abc"};
+    struct digest expected, found;
+    struct hasher hasher;
+    size_t i;
+
+    (void)state;
+    hasher_init(&hasher, DIGEST_SHA256);
+    hasher_update(&hasher, BYTES_LITERAL("what came before does not count"));
+    for (i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+        hasher_digest(&hasher, bytes_of_string(pieces[i]), &found);
+        digest_of(DIGEST_SHA256, bytes_of_string(pieces[i]), &expected);
+        assert_true(digest_equal(&expected, &found));
+    }
+    hasher_release(&hasher);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_crc32c__known_answer_and_extend),
         cmocka_unit_test(test_crc32c__of_long_bytes_is_that_of_their_bytes),
         cmocka_unit_test(test_digest__parse_is_exact),
+        cmocka_unit_test(test_hasher__many_pieces_one_after_the_other),
         cmocka_unit_test(test_pack__round_trip),
         cmocka_unit_test(test_unpack__hostile_counts_are_refused),
         cmocka_unit_test(test_json__limits_and_escapes),
