@@ -15,7 +15,9 @@
 #include "tests/sim/world/world.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,7 @@
 
 #define SEEDS_PER_CHILD 25u
 #define SECONDS_MAX     60u /* Of a child. */
+#define SHARED_MEMORY   "/dev/shm"
 
 static const char *const bug_names[] = {
 #define X(id, name) name,
@@ -123,6 +126,27 @@ static void remove_directory(const char *directory)
         }
     }
     rmdir(directory);
+}
+
+/* What a run that was killed has left: its process is no more. */
+static void remove_leftovers(void)
+{
+    DIR *dir = opendir(SHARED_MEMORY);
+    const struct dirent *item;
+
+    while (dir != NULL && (item = readdir(dir)) != NULL) {
+        char path[64];
+        int pid;
+
+        if (sscanf(item->d_name, "caisson-sim-%d-", &pid) == 1 && pid > 0 && kill(pid, 0) != 0 &&
+            errno == ESRCH) {
+            snprintf(path, sizeof path, SHARED_MEMORY "/%.40s", item->d_name);
+            remove_directory(path);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
 }
 
 static uint64_t seed_at(const struct arguments *arguments, uint64_t i)
@@ -228,7 +252,7 @@ static bool parse(int argc, char **argv, struct arguments *out)
 
 int main(int argc, char **argv)
 {
-    char directory[] = "/dev/shm/caisson-sim-XXXXXX";
+    char directory[64];
     struct arguments arguments;
     int status;
 
@@ -241,6 +265,8 @@ int main(int argc, char **argv)
     /* Memory that one seed gave back is there for the next. */
     mallopt(M_MMAP_THRESHOLD, 64 << 20);
     mallopt(M_TRIM_THRESHOLD, 512 << 20);
+    remove_leftovers();
+    snprintf(directory, sizeof directory, SHARED_MEMORY "/caisson-sim-%d-XXXXXX", (int)getpid());
     if (mkdtemp(directory) == NULL) {
         perror(directory);
         return EXIT_FAILURE;
