@@ -274,6 +274,52 @@ static void test_guard__a_learner_votes_when_it_is_asked(void **state)
     lone_close(&lone);
 }
 
+/* A leader whose own snapshot is older sends from before ours: 0.15 refuses that for ever. */
+static void test_guard__a_request_from_before_the_snapshot_begins_after_it(void **state)
+{
+    struct lone lone;
+
+    (void)state;
+    lone_open_with(&lone, true, 0);        /* A snapshot up to index 9. */
+    lone_receive(&lone, 2, 3, 1, 8, 8, 9); /* 4 to 11. */
+    lone_stored(&lone);
+    assert_int_equal(last_result(&lone)->rejected, 0);
+    assert_int_equal(last_result(&lone)->last_log_index, 11);
+    assert_int_equal(lone.guard.counters.skipped, 1);
+    lone_receive(&lone, 2, 3, 1, 4, 8, 9); /* 4 to 7: all of it is in the snapshot. */
+    assert_int_equal(last_result(&lone)->rejected, 0);
+    assert_int_equal(raft_last_index(&lone.raft), 11);
+    lone_close(&lone);
+}
+
+/* The other voter has the newer term, this one the newer log: it takes the term over, or both
+ * refuse each other's pre-votes for ever. */
+static void test_guard__a_refused_pre_vote_teaches_the_newer_term(void **state)
+{
+    struct raft_message message;
+    struct lone lone;
+
+    (void)state;
+    lone_open(&lone);
+    for (unsigned i = 0; i < 20 && lone.raft.state != RAFT_CANDIDATE; i++) {
+        lone.recorder.now += 1000;
+        lone.recorder.tick(&lone.recorder.io);
+    }
+    assert_int_equal(lone.raft.state, RAFT_CANDIDATE);
+    assert_int_equal(lone.raft.current_term, 1);
+    memset(&message, 0, sizeof message);
+    message.type = RAFT_IO_REQUEST_VOTE_RESULT;
+    message.server_id = 2;
+    message.server_address = "2";
+    message.request_vote_result.term = 7;
+    message.request_vote_result.pre_vote = raft_tribool_true;
+    lone.recorder.recv(&lone.recorder.io, &message);
+    assert_int_equal(lone.raft.current_term, 7);
+    assert_int_equal(lone.raft.voted_for, 0);
+    assert_int_equal(lone.guard.counters.terms_learnt, 1);
+    lone_close(&lone);
+}
+
 static void count_cb(struct raft_io_send *request, int status)
 {
     assert_int_not_equal(status, 0);
@@ -314,6 +360,8 @@ int main(void)
         cmocka_unit_test(test_guard__answers_wait_for_the_disk_after_a_truncation),
         cmocka_unit_test(test_guard__entries_that_are_not_whole_words_are_dropped),
         cmocka_unit_test(test_guard__no_candidacy_while_the_disk_is_behind),
+        cmocka_unit_test(test_guard__a_request_from_before_the_snapshot_begins_after_it),
+        cmocka_unit_test(test_guard__a_refused_pre_vote_teaches_the_newer_term),
         cmocka_unit_test(test_guard__a_learner_votes_when_it_is_asked),
         cmocka_unit_test(test_guard__failed_send_is_a_lost_message),
     };
