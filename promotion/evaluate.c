@@ -177,7 +177,7 @@ static void check_replicas(struct catalog_txn *txn, const struct promotion *prom
     snprintf(out->text, sizeof out->text, "%zu of %zu digests are on fewer than %zu nodes: %.19s",
              lacking, n, wanted, digest);
     snprintf(out->next, sizeof out->next,
-             "it is copied by itself as soon as enough nodes are up; see `caisson status`");
+             "it is copied by itself as soon as enough nodes are up; see `caisson cluster status`");
 }
 
 /* The first that says no, else the first that waits; a plan that changed comes before all of them,

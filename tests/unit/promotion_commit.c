@@ -149,7 +149,7 @@ static void test_commit__is_done_once_however_often_it_is_repeated(void **state)
 static void test_idempotency__keys_are_forgotten_after_a_day(void **state)
 {
     struct catalog_fixture *fixture = *state;
-    char id[8], key[16];
+    char id[16], key[24];
     struct catalog_txn txn;
     uint64_t kept;
     int i;
