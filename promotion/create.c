@@ -175,7 +175,7 @@ static void create(const struct command_context *context, const struct promotion
     FAILPOINT("promotion.before_create");
     promotion_save(context->txn, promotion);
     if (promotion->key.size > 0) {
-        idempotency_save(context->txn, context->actor, promotion->key, context->time_ms,
+        idempotency_save(context->txn, context->actor, promotion->key, context->index,
                          promotion->id, request_hash);
     }
     audit_append(context, "promotion.requested", promotion->pipeline, promotion->id,
@@ -190,8 +190,7 @@ static bool answer_repeat(const struct command_context *context, struct bytes ke
     struct digest first;
     struct bytes id;
 
-    if (key.size == 0 ||
-        idempotency_find(context->txn, context->actor, key, context->time_ms, &id, &first) != OK) {
+    if (key.size == 0 || idempotency_find(context->txn, context->actor, key, &id, &first) != OK) {
         return false;
     }
     if (digest_equal(&first, request_hash)) {

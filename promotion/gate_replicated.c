@@ -68,8 +68,9 @@ static void decide(const struct gate_question *question, struct gate_outcome *ou
     gate_refuse(out, GATE_PENDING, "REPLICAS_MISSING");
     snprintf(out->text, sizeof out->text, "%zu of %zu digests are on fewer than %u nodes: %.19s",
              count.lacking, count.digests, (unsigned)settings->nodes, digest);
-    snprintf(out->next, sizeof out->next,
-             "they are copied by themselves while that many nodes are up; see `caisson cluster status`");
+    snprintf(
+        out->next, sizeof out->next,
+        "they are copied by themselves while that many nodes are up; see `caisson cluster status`");
 }
 
 static const char *const members[] = {"nodes", NULL};
