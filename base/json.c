@@ -144,6 +144,14 @@ const char *json_member_string(const json_t *object, const char *key)
     return json_string_value(json_object_get(object, key));
 }
 
+struct bytes json_member_bytes(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+
+    return json_is_string(value) ? bytes_of(json_string_value(value), json_string_length(value))
+                                 : BYTES_NONE;
+}
+
 int64_t json_member_int(const json_t *object, const char *key, int64_t fallback)
 {
     const json_t *value = json_object_get(object, key);

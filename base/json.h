@@ -25,6 +25,8 @@ void json_write(struct buffer *out, const json_t *value);
 
 /* Members of an object; a missing or differently typed one gives NULL, the fallback. */
 const char *json_member_string(const json_t *object, const char *key);
+/* As it was given, NULs included; empty for a missing one. Borrowed from object. */
+struct bytes json_member_bytes(const json_t *object, const char *key);
 int64_t json_member_int(const json_t *object, const char *key, int64_t fallback);
 
 #endif

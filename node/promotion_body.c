@@ -46,8 +46,8 @@ static enum error parse_item(const json_t *item, size_t number, struct promotion
     if (error != OK) {
         return error;
     }
-    out->source = text_of(json_object_get(item, "repo"));
-    out->tag = text_of(json_object_get(item, "tag"));
+    out->source = json_member_bytes(item, "repo");
+    out->tag = json_member_bytes(item, "tag");
     if (digest != NULL && digest_parse(text_of(digest), &out->root) != OK) {
         return fail(why, ERROR_INVALID, "%s: digest must be \"sha256:\" and 64 hex digits", place);
     }
@@ -146,9 +146,9 @@ enum error promotion_body_parse(struct bytes json, struct promotion_body *out, s
         out->request.is_rollback = kind == 1;
     }
     if (error == OK) {
-        out->request.pipeline = text_of(json_object_get(out->document, "pipeline"));
-        out->request.to = text_of(json_object_get(out->document, "to"));
-        out->request.reason = text_of(json_object_get(out->document, "reason"));
+        out->request.pipeline = json_member_bytes(out->document, "pipeline");
+        out->request.to = json_member_bytes(out->document, "to");
+        out->request.reason = json_member_bytes(out->document, "reason");
         error = parse_items(json_object_get(out->document, "items"), &out->request, why);
     }
     if (error == OK) {

@@ -10,18 +10,10 @@
 
 /* Freezes and quarantines: opened and lifted by admins, seen by everybody who is logged in. */
 
-static struct bytes member_bytes(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-
-    return json_is_string(value) ? bytes_of(json_string_value(value), json_string_length(value))
-                                 : BYTES_NONE;
-}
-
 /* "until" or "for", or neither. */
 static enum error read_end(const json_t *body, struct hold *out, struct reason *why)
 {
-    struct bytes until = member_bytes(body, "until");
+    struct bytes until = json_member_bytes(body, "until");
     uint64_t now_ms = clock_wall_ms(), ms = 0;
     enum error error = document_duration(body, "the request", "for", &ms, why);
 
@@ -43,7 +35,7 @@ static enum error read_end(const json_t *body, struct hold *out, struct reason *
 
 static enum error read_reason(const json_t *body, struct hold *out, struct reason *why)
 {
-    out->reason = member_bytes(body, "reason");
+    out->reason = json_member_bytes(body, "reason");
     if (out->reason.size == 0 || out->reason.size > HOLD_REASON_MAX) {
         return fail(why, ERROR_INVALID,
                     "reason is missing: who is stopped by this has to know why (1 to %d bytes)",
@@ -62,9 +54,9 @@ static enum error read_freeze(const json_t *body, struct hold *out, struct reaso
         return error;
     }
     out->kind = HOLD_FREEZE;
-    out->pipeline = member_bytes(body, "pipeline");
-    out->stage = member_bytes(body, "stage");
-    out->repositories = member_bytes(body, "repositories");
+    out->pipeline = json_member_bytes(body, "pipeline");
+    out->stage = json_member_bytes(body, "stage");
+    out->repositories = json_member_bytes(body, "repositories");
     if ((out->pipeline.size > 0 && !pipeline_name_is_valid(out->pipeline)) ||
         (out->stage.size > 0 && !pipeline_name_is_valid(out->stage)) ||
         out->repositories.size > NAME_MAX_SIZE) {
@@ -91,7 +83,7 @@ static enum error read_quarantine(const json_t *body, struct hold *out, struct r
     }
     out->kind = HOLD_QUARANTINE;
     out->blocks_pull = mode == 1;
-    if (digest_parse(member_bytes(body, "digest"), &out->digest) != OK) {
+    if (digest_parse(json_member_bytes(body, "digest"), &out->digest) != OK) {
         return fail(why, ERROR_INVALID, "digest must be \"sha256:\" and 64 hex digits");
     }
     error = read_reason(body, out, why);

@@ -9,14 +9,6 @@
 
 /* Status checks: CI reports what it found about a digest. */
 
-static struct bytes member_bytes(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-
-    return json_is_string(value) ? bytes_of(json_string_value(value), json_string_length(value))
-                                 : BYTES_NONE;
-}
-
 struct report {
     struct digest digest;
     struct bytes context, url, description;
@@ -33,10 +25,10 @@ static enum error read_report(const json_t *body, struct report *out, struct rea
     if (error != OK) {
         return error;
     }
-    out->context = member_bytes(body, "context");
-    out->url = member_bytes(body, "url");
-    out->description = member_bytes(body, "description");
-    if (digest_parse(member_bytes(body, "digest"), &out->digest) != OK) {
+    out->context = json_member_bytes(body, "context");
+    out->url = json_member_bytes(body, "url");
+    out->description = json_member_bytes(body, "description");
+    if (digest_parse(json_member_bytes(body, "digest"), &out->digest) != OK) {
         return fail(why, ERROR_INVALID, "digest must be \"sha256:\" and 64 hex digits");
     }
     if (!status_context_is_valid(out->context)) {
@@ -44,7 +36,7 @@ static enum error read_report(const json_t *body, struct report *out, struct rea
                     "context must be the check's name: letters, digits and \"._-/ \", at most %d",
                     STATUS_CONTEXT_MAX);
     }
-    if (!status_state_parse(member_bytes(body, "state"), &out->state)) {
+    if (!status_state_parse(json_member_bytes(body, "state"), &out->state)) {
         return fail(why, ERROR_INVALID, "state must be pending, success, failure or error");
     }
     if (out->url.size > STATUS_URL_MAX || out->description.size > STATUS_TEXT_MAX) {

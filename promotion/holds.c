@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "promotion/apply.h"
 #include "promotion/audit.h"
+#include "promotion/view.h"
 
 #include <stdio.h>
 
@@ -228,13 +229,6 @@ void command_hold_lift(struct buffer *out, const struct command_id *id, struct b
     pack_string(out, reason);
 }
 
-static json_t *text_json(struct bytes text)
-{
-    json_t *value = json_stringn(text.size > 0 ? (const char *)text.data : "", text.size);
-
-    return value != NULL ? value : json_null();
-}
-
 static json_t *hold_details(const struct hold *hold)
 {
     char digest[DIGEST_TEXT_MAX] = "";
@@ -242,10 +236,10 @@ static json_t *hold_details(const struct hold *hold)
     if (hold->digest.algorithm != 0) {
         digest_format(&hold->digest, digest);
     }
-    return json_pack("{s:o, s:s, s:o, s:o, s:s, s:b, s:o, s:I}", "id", text_json(hold->id), "kind",
-                     kind_names[hold->kind], "stage", text_json(hold->stage), "repositories",
-                     text_json(hold->repositories), "digest", digest, "blocks_pull",
-                     hold->blocks_pull, "reason", text_json(hold->reason), "until_ms",
+    return json_pack("{s:o, s:s, s:o, s:o, s:s, s:b, s:o, s:I}", "id", view_text(hold->id), "kind",
+                     kind_names[hold->kind], "stage", view_text(hold->stage), "repositories",
+                     view_text(hold->repositories), "digest", digest, "blocks_pull",
+                     hold->blocks_pull, "reason", view_text(hold->reason), "until_ms",
                      (json_int_t)hold->until_ms);
 }
 
@@ -354,7 +348,7 @@ void apply_hold_lift(const struct command_context *context, struct unpacker *bod
     }
     hold_read(id, value, &hold);
     details = hold_details(&hold);
-    json_object_set_new(details, "lifted_because", text_json(reason));
+    json_object_set_new(details, "lifted_because", view_text(reason));
     audit_append(context, hold.kind == HOLD_FREEZE ? "freeze.closed" : "quarantine.cleared",
                  hold.pipeline, BYTES_NONE, details);
     error = table_delete(context->txn, TABLE_HOLDS, id);
