@@ -103,11 +103,12 @@ def cut_off_entries(cluster, work):
     cluster.wait_voters()
 
 
-def give_up_upload(cluster, work):
-    start = cluster.call(1, f"/v2/{work.repository}/blobs/uploads/", "POST", b"")
-    more = cluster.call(1, start.headers["Location"], "PATCH", b"x" * 1000)
+def give_up_upload(cluster, work, node):
+    """An upload is at the node that it began at, and removed there."""
+    start = cluster.call(node, f"/v2/{work.repository}/blobs/uploads/", "POST", b"")
+    more = cluster.call(node, start.headers["Location"], "PATCH", b"x" * 1000)
     assert more.status == 202, more
-    assert cluster.call(1, more.headers["Location"], "DELETE").status == 204
+    assert cluster.call(node, more.headers["Location"], "DELETE").status == 204
 
 
 def reach_all(cluster):
@@ -118,7 +119,7 @@ def reach_all(cluster):
     promotions_by_timer(cluster, work)
     fill_log(cluster, work, 10)
     damage_blob(cluster, work, 2)
-    give_up_upload(cluster, work)
+    give_up_upload(cluster, work, 1)
     cut_off_entries(cluster, work)
     # A node that lags is sent a snapshot; what it had appended alone is cut off.
     lost = cluster.leader()
@@ -212,7 +213,7 @@ PROVOKE = {
     "mend.": provoke_mend,
     "quarantine.": provoke_quarantine,
     "barrier.": provoke_new_leader,
-    "upload.before_remove": lambda cluster, work, _: give_up_upload(cluster, work),
+    "upload.before_remove": give_up_upload,
     "promoter.": lambda cluster, work, _: promotions_by_timer(cluster, work),
     "log.before_truncate": lambda cluster, work, _: cut_off_entries(cluster, work),
     "log.before_seal": lambda cluster, work, _: fill_log(cluster, work, 10),
@@ -236,9 +237,17 @@ def provoke(cluster, work, name, victim):
         work.push_image(victim)
 
 
+def await_deaths(cluster, marks):
+    """A connection breaks a moment before the process is seen dead: wait for whoever said it dies."""
+    for node, count in marks.items():
+        if cluster.log(node).count("\nfailpoint ") > count:
+            cluster.wait_exit(node)
+
+
 def crash_at(cluster, work, name, victim):
     """Arm the point and do what reaches it. True: a node died there."""
     action = random.choice(("exit", "kill"))
+    marks = {node: cluster.log(node).count("\nfailpoint ") for node in cluster.all()}
     if name.startswith(WIPED):
         cluster.kill(victim)
         cluster.wipe(victim)
@@ -251,6 +260,7 @@ def crash_at(cluster, work, name, victim):
     if name.startswith(AT_STOP):
         cluster.signal(victim, signal.SIGTERM)
     provoke(cluster, work, name, victim)
+    await_deaths(cluster, marks)
     dead = [node for node in cluster.all() if not cluster.is_up(node)]
     for node in cluster.all():
         cluster.arm(node)
