@@ -262,6 +262,10 @@ static enum error request_setup(struct peer_request *request)
     curl_easy_setopt(request->easy, CURLOPT_URL, text);
     snprintf(text, sizeof text, "::%s", address);
     request->connect_to = curl_slist_append(NULL, text);
+    /* A connection from before may lead nowhere. */
+    if (request->is_fresh || peers_is_down(peers, request->member)) {
+        curl_easy_setopt(request->easy, CURLOPT_FRESH_CONNECT, 1L);
+    }
     curl_easy_setopt(request->easy, CURLOPT_CONNECT_TO, request->connect_to);
     if (!is_plain) {
         tls_setup(request);
@@ -286,9 +290,10 @@ static enum error error_of(struct peer_request *request, CURLcode code)
                     request->member, curl_easy_strerror(code));
     }
     if (request->failed_idle) {
+        peers_mark(request->peers, request->member, true);
         return fail(&request->why, ERROR_TIMEOUT,
                     "node %016" PRIx64 " made no progress for %" PRIu64 " ms", request->member,
-                    request->idle_ms);
+                    clock_monotonic_ms() - request->progress_ms);
     }
     return fail(&request->why, ERROR_PEER, "the request to node %016" PRIx64 " broke: %s",
                 request->member, curl_easy_strerror(code));
@@ -358,10 +363,17 @@ static void tick_cb(uv_timer_t *timer)
         if (waits_for_us(request)) {
             request->progress_ms = now;
         } else if (now - request->progress_ms > request->idle_ms && !request->failed_idle) {
-            request->failed_idle = true;
-            kick(request);
+            peer_request_give_up(request);
+        } else if (request != peers->probe && peer_request_is_silent(request, now)) {
+            peers_probe(peers, request->member);
         }
     }
+}
+
+void peer_request_give_up(struct peer_request *request)
+{
+    request->failed_idle = true;
+    kick(request);
 }
 
 static void request_unpause(struct peer_request *request)

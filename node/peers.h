@@ -43,7 +43,10 @@ bool peers_is_down(const struct peers *peers, uint64_t member);
 size_t peers_members(struct peers *peers, uint64_t ids[PEERS_MAX]);
 
 #define PEER_CONNECT_MS 2000
-#define PEER_IDLE_MS    10000
+/* A member that moves nothing for so long is asked whether it lives; when it does not answer within
+ * PEER_CONNECT_MS, what waits for it fails with ERROR_TIMEOUT. */
+#define PEER_SILENT_MS 2000
+#define PEER_IDLE_MS   10000
 /* Bytes of a streamed body that may wait; more fail the request. */
 #define PEER_QUEUE_MAX (16u * 1024 * 1024)
 
@@ -76,9 +79,9 @@ struct peer_request {
     size_t queue_taken;
     struct bytes fixed;
     int64_t length;
-    uint64_t progress_ms;
-    bool has_stream, ended, send_waits, paused, receive_waits, has_header, canceled, failed_idle,
-        started;
+    uint64_t progress_ms, answered_ms;
+    bool is_fresh, has_stream, ended, send_waits, paused, receive_waits, has_header, canceled,
+        failed_idle, started;
     enum error error;
     struct reason why;
 };

@@ -6,7 +6,8 @@
 
 #include <curl/curl.h>
 
-/* Shared by peers.c (loop, members) and peer_request.c (one request). */
+/* Shared by peers.c (loop, members), peer_request.c (one request) and peer_probe.c (is it alive).
+ */
 
 #define PEER_ADDRESS_MAX 80
 #define PEER_DOWN_MS     3000
@@ -33,6 +34,7 @@ struct peers {
     struct list kicks;    /* Have something to do outside of libcurl's callbacks. */
     struct peer_expected *expected;
     struct peer_down down[PEERS_MAX];
+    struct peer_request *probe; /* NULL: none is under way. */
     bool is_closing;
     unsigned open_handles;
     void (*closed_cb)(void *data);
@@ -47,5 +49,11 @@ void peers_finish(struct peer_request *request, CURLcode code);
 void peers_mark(struct peers *peers, uint64_t member, bool is_down);
 enum error peers_address(struct peers *peers, uint64_t member, char address[PEER_ADDRESS_MAX],
                          struct reason *why) MUST_USE;
+/* Ask the member, on a new connection, whether it lives, unless a question is under way. */
+void peers_probe(struct peers *peers, uint64_t member);
+/* Nothing moved, and the member answered no question, for PEER_SILENT_MS. */
+bool peer_request_is_silent(const struct peer_request *request, uint64_t now);
+/* The request fails with ERROR_TIMEOUT, from the loop. */
+void peer_request_give_up(struct peer_request *request);
 
 #endif

@@ -203,6 +203,15 @@ static void delete_upload(struct exchange *exchange)
     exchange_answer(exchange, 204, NULL, BYTES_NONE);
 }
 
+/* --- life --------------------------------------------------------------------------------------
+ */
+
+/* See node/peer_probe.c. */
+static void get_ping(struct exchange *exchange)
+{
+    exchange_answer(exchange, 204, NULL, BYTES_NONE);
+}
+
 /* --- the log --------------------------------------------------------------------------------- */
 
 struct applied_request {
@@ -241,6 +250,7 @@ static void get_applied(struct exchange *exchange)
 }
 
 const struct route routes_internal[] = {
+    ROUTE(HTTP_GET_, "/internal/v1/ping", ACCESS_PEER, get_ping),
     ROUTE(HTTP_GET_, "/internal/v1/applied/{index}", ACCESS_PEER, get_applied),
     ROUTE(HTTP_GET_ | HTTP_HEAD_, "/internal/v1/blobs/{digest}", ACCESS_PEER, get_blob),
     ROUTE(HTTP_PUT_, "/internal/v1/blobs/{digest}", ACCESS_PEER, put_blob),
