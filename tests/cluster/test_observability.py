@@ -125,7 +125,9 @@ def test_a_request_id_goes_along_from_node_to_node(fresh_cluster):
                        blob, {"X-Request-Id": "my.trace_2"})
     assert end.status == 201 and end.headers["X-Request-Id"] == "my.trace_2"
     for node in (1, 2):
-        assert "request=my.trace_2 " in cluster.log(node), node
+        # What a node logs of a request comes after its answer.
+        caisson.wait_until(lambda n=node: "request=my.trace_2 " in cluster.log(n), 10,
+                           f"node {node} logs the request")
     for wrong in ("", "with space", "x" * 65, "new\\nline", "\"quoted\""):
         answer = cluster.call(1, "/v2/", headers={"X-Request-Id": wrong})
         assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"]), wrong

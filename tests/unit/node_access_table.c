@@ -64,6 +64,7 @@ static const struct expected {
     {PUT | DELETE, "/api/v1/settings", ACCESS_ADMIN},
     {GET | PUT | DELETE, "/api/v1/quotas", ACCESS_ADMIN},
     /* Nodes. */
+    {GET, "/internal/v1/ping", ACCESS_PEER},
     {GET, "/internal/v1/applied/{index}", ACCESS_PEER},
     {GET | PUT, "/internal/v1/blobs/{digest}", ACCESS_PEER},
     {PUT | DELETE, "/internal/v1/uploads/{id}", ACCESS_PEER},
