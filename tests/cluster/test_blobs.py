@@ -175,6 +175,41 @@ def test_reads_and_ranges_at_every_node(cluster):
         assert read(cluster, node, "blobs/elsewhere", digest).status == 404
 
 
+def test_ranges_that_do_not_count_give_all(cluster):
+    """RFC 9110, 13.1.5 and 14.2: no range of bytes, several, or one of another content."""
+    data = content("moot ranges", 2048)
+    digest = cluster.push_blob(1, "blobs/moot", data)
+    for node in (1, 2, 3):
+        for asked in ("bytes=0-99,200-299", "bytes=x-9", "bytes=9", "bytes=", "lines=0-9", "0-9"):
+            whole = read(cluster, node, "blobs/moot", digest, Range=asked)
+            assert whole.status == 200 and whole.body == data, (asked, whole)
+            assert "Content-Range" not in whole.headers, asked
+        for validator in (f'W/"{digest}"', '"another"', "Tue, 24 Nov 2026 00:00:00 GMT"):
+            whole = read(cluster, node, "blobs/moot", digest, Range="bytes=0-9", If_Range=validator)
+            assert whole.status == 200 and whole.body == data, (validator, whole)
+        part = read(cluster, node, "blobs/moot", digest, Range="bytes=0-9", If_Range=f'"{digest}"')
+        assert part.status == 206 and part.body == data[:10], part
+
+
+def test_head_says_what_get_says(cluster):
+    cluster.push_image(1, "blobs/head", "one", "head")
+    config, layer, manifest = cluster.image("head")
+    cluster.push_blob(1, "blobs/head", b"")
+    paths = [f"blobs/{caisson.digest_of(blob)}" for blob in (config, layer, b"")]
+    paths += ["manifests/one", f"manifests/{caisson.digest_of(manifest)}", "manifests/none",
+              f"blobs/{caisson.digest_of(b'none')}"]
+    of_one_answer = {"date", "x-request-id", "x-raft-index"}
+    for node in (1, 2, 3):
+        for path in paths:
+            got, head = (cluster.call(node, f"/v2/blobs/head/{path}", method)
+                         for method in ("GET", "HEAD"))
+            assert head.status == got.status and not head.body, (path, head)
+            told = [{name.lower(): value for name, value in answer.headers.items()
+                     if name.lower() not in of_one_answer} for answer in (got, head)]
+            assert told[0] == told[1], path
+            assert int(head.headers["Content-Length"]) == len(got.body), path
+
+
 def test_what_was_deleted_at_one_node_is_gone_at_all(cluster):
     for number in range(12):
         data = content(f"delete {number}", 500)
