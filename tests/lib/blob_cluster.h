@@ -42,6 +42,7 @@ struct test_node {
     struct uploads_options uploads;
     struct task task;
     uv_thread_t thread;
+    uv_timer_t settle_timer;
     unsigned closing;
     bool is_down;
 };
@@ -206,6 +207,7 @@ static inline void node_start(struct test_node *node, const char *internal)
     *worker = (struct worker){.catalog = cluster.catalog};
     CHECK(uv_loop_init(&worker->loop) == 0);
     mailbox_init(&worker->mailbox, &worker->loop);
+    CHECK(uv_timer_init(&worker->loop, &node->settle_timer) == 0);
     worker->access = access_cache_open(true);
     node->uploads.loop = &worker->loop;
     node->uploads.self = node->id;
@@ -220,26 +222,49 @@ static inline void node_start(struct test_node *node, const char *internal)
     assert_int_equal(uv_thread_create(&node->thread, node_thread, node), 0);
 }
 
-static inline void node_closed_cb(void *data)
+/* What uses a part is closed before it, in the order of node/node_workers.c and node/worker.c: the
+ * last commit of a fetch, and a copy that outlived its answer, still ask for the peers. */
+static inline void peers_closed_cb(void *data)
 {
     struct test_node *node = data;
 
-    if (--node->closing == 0) {
-        mailbox_close(&node->worker.mailbox);
+    uv_close((uv_handle_t *)&node->settle_timer, NULL);
+    mailbox_close(&node->worker.mailbox);
+}
+
+static inline void uploads_closed_cb(void *data)
+{
+    struct test_node *node = data;
+
+    peers_close(node->worker.peers, peers_closed_cb, node);
+}
+
+static inline void repair_closed_cb(void *data)
+{
+    struct test_node *node = data;
+
+    uploads_close(node->worker.uploads, uploads_closed_cb, node);
+}
+
+static inline void node_settle_cb(uv_timer_t *timer)
+{
+    struct test_node *node = container_of(timer, struct test_node, settle_timer);
+
+    if (node->worker.exchanges_pending > 0 || node->worker.copies_pending > 0) {
+        peers_cancel(node->worker.peers);
+        return;
     }
+    uv_timer_stop(timer);
+    repair_close(node->worker.repair, repair_closed_cb, node);
 }
 
 static inline void node_drained_cb(void *data)
 {
     struct test_node *node = data;
 
-    if (--node->closing > 0) {
-        return;
+    if (--node->closing == 0) {
+        CHECK(uv_timer_start(&node->settle_timer, node_settle_cb, 0, 5) == 0);
     }
-    node->closing = 3;
-    repair_close(node->worker.repair, node_closed_cb, node);
-    peers_close(node->worker.peers, node_closed_cb, node);
-    uploads_close(node->worker.uploads, node_closed_cb, node);
 }
 
 static inline void node_stop_run(struct task *task)
