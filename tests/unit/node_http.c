@@ -10,7 +10,8 @@
 
 static struct http_server server;
 static atomic_int sink_ended; /* 1 + the last status of a sink's end. */
-static int file_fd, cold_fd;  /* Of the second nothing was sent before its one test. */
+static atomic_int sinks_begun;
+static int file_fd, cold_fd; /* Of the second nothing was sent before its one test. */
 
 /* --- handlers ----------------------------------------------------------------------------------
  */
@@ -82,6 +83,7 @@ static void count(struct exchange *exchange)
     exchange_set_data(exchange, counter, free);
     exchange_hold(exchange);
     exchange_stream_body(exchange, &sink);
+    atomic_fetch_add(&sinks_begun, 1);
 }
 
 static void refuse(struct exchange *exchange)
@@ -556,12 +558,12 @@ static void test_server__a_client_that_leaves_a_file_behind(void **state)
 {
     unsigned before = atomic_load(&check_releases);
     int fd = http_client_open(&server);
+    char first;
 
     (void)state;
     http_client_send(fd, BYTES_LITERAL("GET /checked HTTP/1.1\r\n" H "\r\n"));
-    buffer_clear(&answer);
-    usleep(20000);
-    close(fd); /* With bytes unread: a reset. */
+    assert_int_equal(recv(fd, &first, 1, 0), 1); /* It is being answered. */
+    close(fd);                                   /* With bytes unread: a reset. */
     wait_for_releases(before + 1);
 }
 
@@ -578,13 +580,15 @@ static void test_server__a_short_answer_is_cut_not_completed(void **state)
 static void test_server__a_body_cut_short_ends_the_sink(void **state)
 {
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    int fd = http_client_open(&server), i;
+    int fd = http_client_open(&server), begun = atomic_load(&sinks_begun), i;
 
     (void)state;
     /* With a reset. */
     atomic_store(&sink_ended, 0);
     http_client_send(fd, BYTES_LITERAL("PUT /count HTTP/1.1\r\n" H "Content-Length: 9\r\n\r\nabc"));
-    usleep(50000);
+    for (i = 0; i < 2000 && atomic_load(&sinks_begun) == begun; i++) {
+        usleep(5000);
+    }
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
     close(fd);
     for (i = 0; i < 2000 && atomic_load(&sink_ended) == 0; i++) {
