@@ -313,34 +313,3 @@ void evaluate_stored(struct catalog_txn *txn, struct promotion *promotion, uint6
     conclude(out);
     pipeline_release(pipeline);
 }
-
-struct due {
-    struct catalog_txn *txn;
-    uint64_t now_ms;
-    promotion_due_visit visit;
-    void *data;
-};
-
-static bool visit_open(void *data, struct bytes id)
-{
-    struct due *due = data;
-    struct promotion promotion;
-    struct evaluation evaluation;
-    enum error error = promotion_load(due->txn, id, &promotion);
-
-    CHECK(error == OK);
-    evaluate_stored(due->txn, &promotion, due->now_ms, &evaluation);
-    promotion_release(&promotion);
-    if (evaluation.verdict == VERDICT_READY || evaluation.verdict == VERDICT_CHANGED ||
-        evaluation.verdict == VERDICT_MOVED) {
-        return due->visit(due->data, id);
-    }
-    return true;
-}
-
-void promotion_due(struct catalog_txn *txn, uint64_t now_ms, promotion_due_visit visit, void *data)
-{
-    struct due due = {txn, now_ms, visit, data};
-
-    promotion_list_open(txn, visit_open, &due);
-}

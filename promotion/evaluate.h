@@ -38,9 +38,4 @@ void evaluate_planned(struct catalog_txn *txn, const struct pipeline *pipeline,
 void evaluate_stored(struct catalog_txn *txn, struct promotion *promotion, uint64_t now_ms,
                      struct evaluation *out);
 
-/* Open promotions about which a commit command would decide something now (ready, changed, moved),
- * oldest first, while visit returns true. For the leader's timer. */
-typedef bool (*promotion_due_visit)(void *data, struct bytes id);
-void promotion_due(struct catalog_txn *txn, uint64_t now_ms, promotion_due_visit visit, void *data);
-
 #endif

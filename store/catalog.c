@@ -232,6 +232,7 @@ static void catalog_free(struct catalog *catalog)
 {
     pthread_mutex_destroy(&catalog->lock);
     undo_release(&catalog->undo);
+    changes_release(&catalog->changes);
     buffer_release(&catalog->scratch);
     hasher_release(&catalog->hasher);
     free(catalog->directory);
@@ -253,6 +254,7 @@ enum error catalog_open(const char *directory, const struct command_row *const *
     catalog->n_rows = n_rows;
     pthread_mutex_init(&catalog->lock, NULL);
     undo_init(&catalog->undo);
+    changes_init(&catalog->changes);
     buffer_init(&catalog->scratch, (size_t)1 << 40);
     hasher_init(&catalog->hasher, DIGEST_SHA256);
     error = open_current(catalog, why);
@@ -476,6 +478,7 @@ void catalog_apply(struct catalog *catalog, const struct catalog_entry *entry,
     store_state(&txn);
     environment_commit(&txn, entry->index);
     __atomic_store_n(&catalog->applied_index, entry->index, __ATOMIC_RELEASE);
+    changes_publish(catalog);
 }
 
 uint64_t catalog_applied_index(struct catalog *catalog)

@@ -371,5 +371,6 @@ enum error catalog_restore(struct catalog *catalog, uint64_t index,
     catalog_swap_environment(catalog, environment);
     FAILPOINT("catalog.after_swap");
     catalog_load_state(catalog);
+    changes_forget(catalog);
     return level_check(catalog, why);
 }

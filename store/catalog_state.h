@@ -2,6 +2,7 @@
 #define STORE_CATALOG_STATE_H
 
 #include "store/catalog.h"
+#include "store/changes.h"
 #include "store/environment.h"
 #include "store/undo.h"
 
@@ -34,6 +35,7 @@ struct catalog {
     uint64_t applied_index;  /* Atomic: any thread may ask. */
     struct apply_state state;
     struct undo undo;
+    struct changes changes; /* Published under the lock: store/changes.h. */
     struct quota_breach breach;
     struct buffer scratch; /* Copies of keys and values on their way into LMDB. */
     struct hasher hasher;  /* Of records, for the state hash. */

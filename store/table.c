@@ -189,6 +189,7 @@ void table_put(struct catalog_txn *txn, enum table table, struct bytes key, stru
     if (!forget_old(txn, table, key)) {
         undo_note(&txn->catalog->undo, table, key, NULL);
     }
+    changes_note(&txn->catalog->changes, table, key);
     hash_add(txn, table, key, value);
     /* hash_add() left key and value at the end of scratch: copies, for LMDB must not be given
      * memory of pages that it is about to change. */
@@ -210,6 +211,7 @@ enum error table_delete(struct catalog_txn *txn, enum table table, struct bytes 
     if (!forget_old(txn, table, key)) {
         return ERROR_NOT_FOUND;
     }
+    changes_note(&txn->catalog->changes, table, key);
     buffer_clear(scratch);
     buffer_append(scratch, key);
     mdb_key = val_of(buffer_view(scratch));
