@@ -103,7 +103,7 @@ void cli_promotion_print_gates(const json_t *promotion)
     cli_table_print(&table);
 }
 
-static void print_items(const json_t *promotion)
+void cli_promotion_print_items(const json_t *promotion)
 {
     static const char *const headings[] = {"FROM", "TO", "TAG", "WAS", "BECOMES"};
     const json_t *items = json_object_get(promotion, "items");
@@ -155,7 +155,7 @@ void cli_promotion_print(const json_t *promotion)
     cli_table_cell(&table, "%s", cli_promotion_text(promotion, "requester"));
     cli_table_print(&table);
     printf("\n");
-    print_items(promotion);
+    cli_promotion_print_items(promotion);
     printf("\n");
     cli_promotion_print_gates(promotion);
     printf("%s\nplan %s\n", cli_promotion_text(promotion, "summary"),
@@ -301,121 +301,6 @@ static int run_list(int argc, char **argv)
     return CLI_OK;
 }
 
-/* --- deciding -------------------------------------------------------------------------------- */
-
-struct decision {
-    struct cli_client client;
-    const char *comment, *plan;
-    const char *id;
-};
-
-static int read_decision(int argc, char **argv, struct decision *decision)
-{
-    const struct cli_option options[] = {
-        {"--comment", CLI_TEXT, &decision->comment}, {"--plan", CLI_TEXT, &decision->plan}, {0}};
-    const struct cli_option *const tables[] = {cli_client_options(&decision->client), options,
-                                               NULL};
-    int n = cli_options(argc, argv, tables);
-
-    if (n != 1) {
-        return n < 0 ? CLI_USAGE
-                     : cli_fail(CLI_USAGE, "name one promotion by its id: see caisson promotions");
-    }
-    decision->id = argv[1];
-    return cli_client_ready(&decision->client);
-}
-
-/* Show what is decided about, then decide about exactly that plan. */
-static int look_first(struct decision *decision, char *plan, size_t size)
-{
-    char path[128];
-    struct cli_call call = {.method = "GET", .path = path};
-    struct cli_reply reply;
-    int code;
-
-    if (!cli_promotion_path(decision->id, "", path, sizeof path)) {
-        return CLI_USAGE;
-    }
-    code = cli_promotion_call(&decision->client, &call, &reply);
-    if (code != CLI_OK) {
-        return code;
-    }
-    snprintf(plan, size, "%s",
-             decision->plan != NULL ? decision->plan : cli_promotion_text(reply.body, "plan_hash"));
-    if (!cli_client_wants_json(&decision->client)) {
-        print_items(reply.body);
-        printf("plan %s\n\n", plan);
-    }
-    cli_reply_release(&reply);
-    return CLI_OK;
-}
-
-static int send_decision(const struct decision *decision, const char *suffix, json_t *body)
-{
-    char path[128];
-    struct cli_call call = {.method = "POST", .path = path, .body = body};
-    struct cli_reply reply;
-    int code;
-
-    if (!cli_promotion_path(decision->id, suffix, path, sizeof path)) {
-        json_decref(body);
-        return CLI_USAGE;
-    }
-    code = cli_promotion_call(&decision->client, &call, &reply);
-    if (code != CLI_OK) {
-        return code;
-    }
-    if (cli_client_wants_json(&decision->client)) {
-        cli_reply_print(&reply);
-    } else {
-        printf("%s is %s: %s\n", decision->id, cli_promotion_text(reply.body, "state"),
-               cli_promotion_text(reply.body, "summary"));
-    }
-    cli_reply_release(&reply);
-    return CLI_OK;
-}
-
-static int decide(int argc, char **argv, const char *word)
-{
-    struct decision decision = {0};
-    char plan[160];
-    int code = read_decision(argc, argv, &decision);
-
-    if (code == CLI_OK) {
-        code = look_first(&decision, plan, sizeof plan);
-    }
-    if (code != CLI_OK) {
-        return code;
-    }
-    return send_decision(&decision, "/approvals",
-                         json_pack("{s:s, s:s, s:s}", "decision", word, "comment",
-                                   decision.comment != NULL ? decision.comment : "", "plan_hash",
-                                   plan));
-}
-
-static int run_approve(int argc, char **argv)
-{
-    return decide(argc, argv, "approve");
-}
-
-static int run_reject(int argc, char **argv)
-{
-    return decide(argc, argv, "reject");
-}
-
-static int run_cancel(int argc, char **argv)
-{
-    struct decision decision = {0};
-    int code = read_decision(argc, argv, &decision);
-
-    if (code != CLI_OK) {
-        return code;
-    }
-    return send_decision(
-        &decision, "/cancel",
-        json_pack("{s:s}", "reason", decision.comment != NULL ? decision.comment : ""));
-}
-
 /* --- the table ------------------------------------------------------------------------------- */
 
 #define DECIDE_OPTIONS                                                                             \
@@ -463,7 +348,7 @@ const struct cli_command cli_promotion_commands[] = {
     {"promotion cancel", GROUP, "give up a promotion",
      "Usage: caisson promotion cancel ID [--comment TEXT]\n\nExample:\n"
      "  caisson promotion cancel 01KAEXAMP1E0000000000000AB --comment 'wrong build'\n",
-     run_cancel},
+     cli_cancel_run},
     {"why", GROUP, "say why a promotion has not happened, and the way out",
      "Usage: caisson why ID\n\nExample:\n"
      "  caisson why 01KAEXAMP1E0000000000000AB\n" EXIT_CODES,
@@ -472,11 +357,26 @@ const struct cli_command cli_promotion_commands[] = {
      "Usage: caisson approve ID [OPTIONS]\n"
      "\nShows what moves, then approves exactly that plan.\n" DECIDE_OPTIONS "\nExample:\n"
      "  caisson approve 01KAEXAMP1E0000000000000AB --comment 'tests are green'\n",
-     run_approve},
+     cli_approve_run},
     {"reject", GROUP, "reject a promotion, for good",
      "Usage: caisson reject ID [OPTIONS]\n" DECIDE_OPTIONS "\nExample:\n"
      "  caisson reject 01KAEXAMP1E0000000000000AB --comment 'not before Monday'\n",
-     run_reject},
+     cli_reject_run},
+    {"override", GROUP, "pass gates of a promotion by, together with somebody else",
+     "Usage: caisson override ID --gate GATE... --reason TEXT [OPTIONS]\n"
+     "\n"
+     "Break-glass: takes as many people as the stage's \"override\" says, two or more; each runs\n"
+     "this. It is for the plan that is shown, ends after a while, and stays on record. Mandatory\n"
+     "gates, freezes, quarantines, missing copies and moved tags are never passed.\n"
+     "\n"
+     "  --gate GATE     id of the gate, as caisson why shows it; may be repeated\n"
+     "  --reason TEXT   kept in the audit trail\n"
+     "  --ttl TIME      for how long, such as 30m; at most, and by default, what the stage allows\n"
+     "  --plan HASH     only if this is still the plan (default: the one shown)\n"
+     "\nExit codes: 0 recorded, 2 you may not, 4 it changed meanwhile, 5 no quorum.\n"
+     "\nExample:\n"
+     "  caisson override 01KAEXAMP1E0000000000000AB --gate soak --reason 'incident 1042'\n",
+     cli_override_run},
     {"pipeline apply", GROUP, "set a pipeline from a file",
      "Usage: caisson pipeline apply -f FILE [--dry-run]\n"
      "\n"

@@ -12,6 +12,8 @@ int cli_promotion_call(const struct cli_client *client, const struct cli_call *c
                        struct cli_reply *reply) MUST_USE;
 /* Print a promotion as a person reads it. */
 void cli_promotion_print(const json_t *promotion);
+/* What moves where. */
+void cli_promotion_print_items(const json_t *promotion);
 /* Its gates as a table, with the way out of each that does not pass. */
 void cli_promotion_print_gates(const json_t *promotion);
 /* The exit code that stands for its state. */
@@ -29,6 +31,10 @@ bool cli_promotion_path(const char *id, const char *suffix, char *path, size_t s
 
 /* The rows of the files. */
 int cli_promote_run(int argc, char **argv);
+int cli_approve_run(int argc, char **argv);
+int cli_reject_run(int argc, char **argv);
+int cli_override_run(int argc, char **argv);
+int cli_cancel_run(int argc, char **argv);
 int cli_pipeline_apply_run(int argc, char **argv);
 int cli_pipeline_show_run(int argc, char **argv);
 int cli_pipeline_list_run(int argc, char **argv);

@@ -243,6 +243,7 @@ const struct route routes_promotion[] = {
     ROUTE(HTTP_GET_ | HTTP_HEAD_, "/api/v1/promotions/{id}/explain", ACCESS_LOGIN,
           promotion_explain),
     ROUTE(HTTP_POST_, "/api/v1/promotions/{id}/approvals", ACCESS_APPROVE, promotion_post_approval),
+    ROUTE(HTTP_POST_, "/api/v1/promotions/{id}/overrides", ACCESS_APPROVE, promotion_post_override),
     ROUTE(HTTP_POST_, "/api/v1/promotions/{id}/cancel", ACCESS_LOGIN, promotion_post_cancel),
     ROUTE(HTTP_GET_ | HTTP_HEAD_, "/api/v1/environments/{stage}", ACCESS_LOGIN, environment_get),
     ROUTE(HTTP_GET_ | HTTP_HEAD_, "/api/v1/diff", ACCESS_LOGIN, environment_get),

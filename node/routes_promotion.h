@@ -17,6 +17,7 @@
  * /api/v1/promotions/{id}/explain        only the gates, with a summary POST
  * /api/v1/promotions/{id}/approvals      {"decision": "approve" or "reject", "comment",
  *                                               "plan_hash"}
+ *   POST /api/v1/promotions/{id}/overrides      {"gates": [id, ...], "reason", "ttl", "plan_hash"}
  *   POST /api/v1/promotions/{id}/cancel         {"reason"}
  *   GET  /api/v1/environments/{stage}           ?pipeline=: what is in a stage now, or was:
  *                                               ?revision=N, ?index=N, ?at=2026-11-23T18:00:00Z
@@ -38,7 +39,9 @@ bool promotion_query_uint(struct exchange *exchange, const char *key, uint64_t f
 /* routes_promotion_write.c */
 void promotion_post(struct exchange *exchange);
 void promotion_get(struct exchange *exchange);
+/* routes_promotion_decide.c */
 void promotion_post_approval(struct exchange *exchange);
+void promotion_post_override(struct exchange *exchange);
 void promotion_post_cancel(struct exchange *exchange);
 /* routes_pipeline.c, routes_environment.c */
 void pipeline_put(struct exchange *exchange);

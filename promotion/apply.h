@@ -16,6 +16,8 @@ void apply_promotion_commit(const struct command_context *context, struct unpack
 void apply_promotion_cancel(const struct command_context *context, struct unpacker *body,
                             struct outcome *outcome);
 
+void apply_promotion_override(const struct command_context *context, struct unpacker *body,
+                              struct outcome *outcome);
 void apply_status_put(const struct command_context *context, struct unpacker *body,
                       struct outcome *outcome);
 void apply_hold_put(const struct command_context *context, struct unpacker *body,

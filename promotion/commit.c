@@ -1,10 +1,13 @@
+#include "base/assert.h"
 #include "base/failpoint.h"
 #include "promotion/apply.h"
 #include "promotion/attachment.h"
 #include "promotion/audit.h"
 #include "promotion/evaluate.h"
+#include "promotion/view.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* promotion.commit: [id]. The one command that changes repositories which people may not write to.
  * It believes nothing that was found before: the plan is made again from the state of this entry,
@@ -41,11 +44,33 @@ static void link_item(const struct command_context *context, const struct promot
     }
 }
 
+/* What the gates said, for the record; those that people passed by, for the audit trail. */
+static char *keep_gates(const struct command_context *context, struct promotion *promotion,
+                        const struct evaluation *evaluation)
+{
+    json_t *gates = view_gates(evaluation), *gate;
+    char *text = json_dumps(gates, JSON_COMPACT | JSON_SORT_KEYS);
+    size_t i;
+
+    CHECK(text != NULL);
+    json_array_foreach(gates, i, gate)
+    {
+        if (evaluation->gates[i].result == GATE_OVERRIDDEN) {
+            audit_append(context, "override.used", promotion->pipeline, promotion->id,
+                         json_incref(gate));
+        }
+    }
+    json_decref(gates);
+    promotion->gates = bytes_of_string(text);
+    return text;
+}
+
 static void commit(const struct command_context *context, struct promotion *promotion,
-                   struct outcome *outcome)
+                   const struct evaluation *evaluation, struct outcome *outcome)
 {
     struct command_context acting = *context;
     json_t *details;
+    char *gates;
     size_t i;
 
     acting.promotion = promotion->id;
@@ -58,9 +83,12 @@ static void commit(const struct command_context *context, struct promotion *prom
     promotion->commit_index = context->index;
     promotion->committed_ms = promotion->updated_ms = context->time_ms;
     promotion->committer = context->actor;
+    gates = keep_gates(context, promotion, evaluation);
     FAILPOINT("promotion.before_save");
     promotion_save(context->txn, promotion);
     FAILPOINT("promotion.after_save");
+    promotion->gates = BYTES_NONE;
+    free(gates);
     details = apply_plan_details(promotion);
     json_object_set_new(details, "revision", json_integer((json_int_t)promotion->stage_revision));
     audit_append(context, "promotion.committed", promotion->pipeline, promotion->id, details);
@@ -129,7 +157,7 @@ static void commit_open(const struct command_context *context, struct promotion 
     evaluate_stored(context->txn, promotion, context->time_ms, &evaluation);
     switch (evaluation.verdict) {
     case VERDICT_READY:
-        commit(context, promotion, outcome);
+        commit(context, promotion, &evaluation, outcome);
         break;
     case VERDICT_CHANGED:
         promotion->plans++;

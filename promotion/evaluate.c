@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "promotion/attachment.h"
 #include "promotion/holds.h"
+#include "promotion/override.h"
 #include "promotion/policy.h"
 
 #include <stdio.h>
@@ -242,7 +243,9 @@ static void run_checks(struct catalog_txn *txn, const struct pipeline *pipeline,
         }
         CHECK(evaluation->n_gates < EVALUATION_GATES_MAX);
         gate_decide(txn, stage, &stage->gates[i], promotion, now_ms,
-                    &evaluation->gates[evaluation->n_gates++]);
+                    &evaluation->gates[evaluation->n_gates]);
+        override_decide(txn, stage, &stage->gates[i], promotion, now_ms,
+                        &evaluation->gates[evaluation->n_gates++]);
     }
 }
 

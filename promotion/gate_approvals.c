@@ -1,6 +1,7 @@
 #include "promotion/gate_kind.h"
 
 #include "base/memory.h"
+#include "promotion/people.h"
 
 #include <stdio.h>
 
@@ -8,15 +9,8 @@
 
 #define RULES_MAX 8
 
-/* At least min of these people; of all who may approve in the target when users is NULL. */
-struct approval_rule {
-    const char *group;   /* NULL: none given. */
-    const json_t *users; /* Array of names, of the rule or of its group. */
-    unsigned min;
-};
-
 struct approvals_settings {
-    struct approval_rule rules[RULES_MAX];
+    struct people_rule rules[RULES_MAX];
     size_t n_rules;
     bool requester_may_approve;
     uint64_t expire_ms; /* 0: never. */
@@ -24,57 +18,16 @@ struct approvals_settings {
 
 /* --- the document ----------------------------------------------------------------------------- */
 
-static enum error rule_parse_people(const json_t *object, const char *place, const json_t *groups,
-                                    struct approval_rule *out, struct reason *why)
-{
-    const json_t *group = json_object_get(object, "group");
-    const json_t *users = json_object_get(object, "users");
-
-    if (group != NULL && users != NULL) {
-        return fail(why, ERROR_INVALID, "%s has both group and users: give one of them", place);
-    }
-    if (users != NULL) {
-        out->users = users;
-        return document_names(users, place, "user names", why);
-    }
-    if (group != NULL) {
-        out->group = json_string_value(group);
-        out->users = out->group != NULL ? json_object_get(groups, out->group) : NULL;
-        if (out->users == NULL) {
-            return fail(why, ERROR_INVALID,
-                        "%s: group \"%.64s\" is not defined: list its people under \"groups\" of "
-                        "the pipeline",
-                        place, out->group != NULL ? out->group : "?");
-        }
-    }
-    return OK;
-}
-
 static enum error rule_parse(const json_t *object, const char *gate_place, size_t number,
-                             const json_t *groups, struct approval_rule *out, struct reason *why)
+                             const json_t *groups, struct people_rule *out, struct reason *why)
 {
     static const char *const allowed[] = {"group", "users", "min", NULL};
-    uint64_t min = 1;
     char place[320];
     enum error error;
 
     snprintf(place, sizeof place, "%s, rule %zu", gate_place, number + 1);
     error = document_check_members(object, place, allowed, NULL, why);
-    if (error == OK) {
-        error = document_number(object, place, "min", 1, DOCUMENT_NAMES_MAX, &min, why);
-    }
-    if (error == OK) {
-        error = rule_parse_people(object, place, groups, out, why);
-    }
-    if (error != OK) {
-        return error;
-    }
-    out->min = (unsigned)min;
-    if (out->users != NULL && json_array_size(out->users) < out->min) {
-        return fail(why, ERROR_INVALID, "%s wants %u approvals, but names only %zu people", place,
-                    out->min, json_array_size(out->users));
-    }
-    return OK;
+    return error == OK ? people_parse(object, place, groups, out, why) : error;
 }
 
 static enum error parse(const struct gate_document *document, struct gate *gate, struct reason *why)
@@ -104,8 +57,8 @@ static enum error parse(const struct gate_document *document, struct gate *gate,
 
 /* --- deciding --------------------------------------------------------------------------------- */
 
-static bool may_approve(struct catalog_txn *txn, const struct promotion *promotion,
-                        struct bytes actor)
+bool gates_may_approve(struct catalog_txn *txn, const struct promotion *promotion,
+                       struct bytes actor)
 {
     struct user_record user;
     size_t i;
@@ -122,21 +75,6 @@ static bool may_approve(struct catalog_txn *txn, const struct promotion *promoti
     return true;
 }
 
-static bool rule_has(const struct approval_rule *rule, struct bytes actor)
-{
-    size_t i;
-
-    if (rule->users == NULL) {
-        return true;
-    }
-    for (i = 0; i < json_array_size(rule->users); i++) {
-        if (bytes_equal_string(actor, json_string_value(json_array_get(rule->users, i)))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Does the approval count for the gate: given to this plan, fresh, by another person who may? */
 static bool approval_counts(struct catalog_txn *txn, const struct approvals_settings *settings,
                             const struct promotion *promotion, const struct approval *approval,
@@ -151,7 +89,7 @@ static bool approval_counts(struct catalog_txn *txn, const struct approvals_sett
     if (!settings->requester_may_approve && bytes_equal(approval->actor, promotion->requester)) {
         return false;
     }
-    return may_approve(txn, promotion, approval->actor);
+    return gates_may_approve(txn, promotion, approval->actor);
 }
 
 /* Distinct people: an approver's later word on the same plan does not count again. */
@@ -171,7 +109,7 @@ static bool is_repeated(const struct promotion *promotion, size_t number)
 }
 
 static unsigned count_rule(struct catalog_txn *txn, const struct approvals_settings *settings,
-                           const struct approval_rule *rule, const struct promotion *promotion,
+                           const struct people_rule *rule, const struct promotion *promotion,
                            uint64_t now_ms)
 {
     unsigned count = 0;
@@ -180,7 +118,7 @@ static unsigned count_rule(struct catalog_txn *txn, const struct approvals_setti
     for (i = 0; i < promotion->n_approvals; i++) {
         const struct approval *approval = &promotion->approvals[i];
 
-        if (!is_repeated(promotion, i) && rule_has(rule, approval->actor) &&
+        if (!is_repeated(promotion, i) && people_have(rule, approval->actor) &&
             approval_counts(txn, settings, promotion, approval, now_ms)) {
             count++;
         }
@@ -198,24 +136,6 @@ static size_t count_void(const struct promotion *promotion)
     return count;
 }
 
-static void rule_people(const struct approval_rule *rule, char *text, size_t size)
-{
-    size_t used = 0, i;
-
-    if (rule->group != NULL) {
-        snprintf(text, size, "group %.64s", rule->group);
-        return;
-    }
-    if (rule->users == NULL) {
-        snprintf(text, size, "people who may approve there");
-        return;
-    }
-    for (i = 0; i < json_array_size(rule->users) && used < size; i++) {
-        used += (size_t)snprintf(text + used, size - used, "%s%.64s", i > 0 ? ", " : "",
-                                 json_string_value(json_array_get(rule->users, i)));
-    }
-}
-
 /* The first rule that lacks somebody decides the sentence. */
 static void decide(const struct gate_question *question, struct gate_outcome *out)
 {
@@ -226,7 +146,7 @@ static void decide(const struct gate_question *question, struct gate_outcome *ou
     size_t i, voided = count_void(promotion);
 
     for (i = 0; i < settings->n_rules; i++) {
-        const struct approval_rule *rule = &settings->rules[i];
+        const struct people_rule *rule = &settings->rules[i];
         unsigned count = count_rule(question->txn, settings, rule, promotion, question->now_ms);
 
         given += count;
@@ -234,7 +154,7 @@ static void decide(const struct gate_question *question, struct gate_outcome *ou
         if (count >= rule->min || out->result != GATE_PASS) {
             continue;
         }
-        rule_people(rule, people, sizeof people);
+        people_describe(rule, people, sizeof people);
         gate_refuse(out, GATE_PENDING, "APPROVALS_MISSING");
         snprintf(out->text, sizeof out->text, "%u of %u approvals from %s%s%.*s%s%s", count,
                  rule->min, people, settings->requester_may_approve ? "" : "; requester ",
@@ -269,7 +189,7 @@ static size_t count_lists(const struct gate *gate, struct bytes actor, bool is_r
         return 0;
     }
     for (i = 0; i < settings->n_rules; i++) {
-        *is_listed = *is_listed || (rule_has(&settings->rules[i], actor) &&
+        *is_listed = *is_listed || (people_have(&settings->rules[i], actor) &&
                                     (settings->requester_may_approve || !is_requester));
     }
     return 1;
@@ -282,7 +202,7 @@ enum error gates_check_approver(struct catalog_txn *txn, const struct stage *sta
     bool is_requester = bytes_equal(actor, promotion->requester), is_listed = false;
     size_t n_gates = 0, i, k;
 
-    if (!may_approve(txn, promotion, actor)) {
+    if (!gates_may_approve(txn, promotion, actor)) {
         return fail(why, ERROR_NOT_ELIGIBLE,
                     "%.*s may not approve for stage %s: it takes a user with the action approve on "
                     "every target repository (%.*s%s)",

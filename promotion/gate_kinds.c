@@ -16,7 +16,7 @@ static const struct gate_kind *const kinds[] = {
 
 #define KINDS_N (sizeof kinds / sizeof kinds[0])
 
-static const char *const common_members[] = {"id", "type", "mode", NULL};
+static const char *const common_members[] = {"id", "type", "mode", "mandatory", NULL};
 static const char *const modes[] = {"enforce", "warn", "dry-run", NULL};
 
 static const struct gate_kind *find_kind(const json_t *type)
@@ -70,6 +70,9 @@ enum error gate_parse(const json_t *object, const char *within, const json_t *gr
     }
     out->mode = (enum gate_mode)mode;
     if (error == OK) {
+        error = document_bool(object, place, "mandatory", &out->is_mandatory, why);
+    }
+    if (error == OK) {
         struct gate_document document = {object, groups, place};
 
         error = kind->parse(&document, out, why);
@@ -106,6 +109,8 @@ const char *gate_result_name(enum gate_result result)
         return "pass";
     case GATE_WARN:
         return "warn";
+    case GATE_OVERRIDDEN:
+        return "overridden";
     case GATE_PENDING:
         return "pending";
     case GATE_FAIL:
@@ -116,7 +121,7 @@ const char *gate_result_name(enum gate_result result)
 
 bool gate_result_passes(enum gate_result result)
 {
-    return result == GATE_PASS || result == GATE_WARN;
+    return result == GATE_PASS || result == GATE_WARN || result == GATE_OVERRIDDEN;
 }
 
 void gate_refuse(struct gate_outcome *out, enum gate_result result, const char *code)

@@ -7,8 +7,9 @@
 /* Gates: pure decisions over the replicated state and a time. The same functions answer "why is it
  * blocked" on any node and let the commit pass in apply. */
 
-/* In the order of how near to passing it is. Warn: it would not pass, but its mode lets it. */
-enum gate_result { GATE_PASS, GATE_WARN, GATE_PENDING, GATE_FAIL };
+/* In the order of how near to passing it is. Warn: it would not pass, but its mode lets it.
+ * Overridden: nor would it, but people of the stage's override let it (promotion/override.h). */
+enum gate_result { GATE_PASS, GATE_WARN, GATE_OVERRIDDEN, GATE_PENDING, GATE_FAIL };
 
 bool gate_result_passes(enum gate_result result);
 const char *gate_result_name(enum gate_result result);
@@ -32,6 +33,9 @@ void gate_decide(struct catalog_txn *txn, const struct stage *stage, const struc
  * lists, or without such a list all but those about newness (soak, age, version). */
 bool gate_applies(const struct stage *stage, const struct gate *gate,
                   const struct promotion *promotion);
+/* Has actor the action approve on every target? */
+bool gates_may_approve(struct catalog_txn *txn, const struct promotion *promotion,
+                       struct bytes actor);
 /* May actor approve or reject, by the rules of now? ERROR_NOT_ELIGIBLE with a sentence. stage:
  * where the promotion leads. */
 enum error gates_check_approver(struct catalog_txn *txn, const struct stage *stage,

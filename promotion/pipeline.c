@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "promotion/override.h"
 #include "promotion/pipeline_parse.h"
 
 #include <stdio.h>
@@ -157,8 +158,8 @@ static enum error stage_write_mode(const json_t *value, struct stage *out, struc
 static enum error stage_parse(const json_t *object, size_t number, const json_t *groups,
                               struct stage *out, struct reason *why)
 {
-    static const char *const allowed[] = {"name",  "repos",    "write", "from",
-                                          "gates", "rollback", NULL};
+    static const char *const allowed[] = {"name",  "repos",    "write",    "from",
+                                          "gates", "rollback", "override", NULL};
     const json_t *repos = json_object_get(object, "repos");
     const char *name = json_string_value(json_object_get(object, "name"));
     char place[128];
@@ -188,7 +189,11 @@ static enum error stage_parse(const json_t *object, size_t number, const json_t 
     if (error == OK) {
         error = stage_gates(json_object_get(object, "gates"), groups, out, why);
     }
-    return error != OK ? error : stage_rollback(json_object_get(object, "rollback"), out, why);
+    if (error == OK) {
+        error = stage_rollback(json_object_get(object, "rollback"), out, why);
+    }
+    return error != OK ? error
+                       : override_parse(json_object_get(object, "override"), groups, out, why);
 }
 
 static enum error resolve_from(struct pipeline *pipeline, const json_t *stages, struct reason *why)

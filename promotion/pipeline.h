@@ -2,6 +2,7 @@
 #define PROMOTION_PIPELINE_H
 
 #include "base/digest.h"
+#include "promotion/people.h"
 #include "promotion/repository_map.h"
 
 #include <jansson.h>
@@ -39,6 +40,7 @@ struct gate {
     const struct gate_kind *kind;
     const char *id;
     enum gate_mode mode;
+    bool is_mandatory;  /* No override passes it. */
     void *settings;     /* Of the kind. */
     struct gate *parts; /* Of an any-gate. */
     size_t n_parts;
@@ -52,6 +54,8 @@ struct stage {
     struct gate gates[GATES_MAX];
     size_t n_gates;
     const json_t *rollback_gates; /* Ids; NULL: not said. */
+    struct people_rule override;  /* Who may pass gates by, together; min 0: nobody. */
+    uint64_t override_ms;         /* For how long at most. */
 };
 
 struct pipeline {

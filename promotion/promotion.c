@@ -3,14 +3,15 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/pack.h"
+#include "promotion/override.h"
 
 #include <stdlib.h>
 
 /* TABLE_PROMOTIONS holds four kinds of keys, by their first part: "p" id -> record, "o" id -> ""
  * for open ones, "r" pipeline stage revision -> id, "s" pipeline stage -> revision. */
 
-#define RECORD_VERSION 1
-#define RECORD_FIELDS  22
+#define RECORD_VERSION 2
+#define RECORD_FIELDS  24
 #define ITEM_FIELDS    7
 
 const char *promotion_state_name(enum promotion_state state)
@@ -37,6 +38,7 @@ void promotion_init(struct promotion *promotion, size_t n_items, size_t n_approv
     promotion->items = memory_zero((n_items + 1) * sizeof *promotion->items);
     promotion->n_items = n_items;
     promotion->approvals = memory_zero((n_approvals_max + 1) * sizeof *promotion->approvals);
+    promotion->overrides = memory_zero(sizeof *promotion->overrides);
 }
 
 void promotion_release(struct promotion *promotion)
@@ -48,6 +50,7 @@ void promotion_release(struct promotion *promotion)
     }
     free(promotion->items);
     free(promotion->approvals);
+    free(promotion->overrides);
     free(promotion->memory);
     free(promotion->targets);
     *promotion = (struct promotion){0};
@@ -94,6 +97,17 @@ static void pack_approval(struct buffer *out, const struct approval *approval)
     pack_uint(out, approval->time_ms);
 }
 
+static void pack_override(struct buffer *out, const struct override *override)
+{
+    pack_array(out, 6);
+    pack_string(out, override->actor);
+    pack_string(out, override->reason);
+    pack_string(out, override->gates);
+    pack_digest(out, &override->plan_hash);
+    pack_uint(out, override->time_ms);
+    pack_uint(out, override->until_ms);
+}
+
 static void pack_record(struct buffer *out, const struct promotion *p)
 {
     size_t i;
@@ -123,10 +137,15 @@ static void pack_record(struct buffer *out, const struct promotion *p)
     for (i = 0; i < p->n_approvals; i++) {
         pack_approval(out, &p->approvals[i]);
     }
+    pack_array(out, p->n_overrides);
+    for (i = 0; i < p->n_overrides; i++) {
+        pack_override(out, &p->overrides[i]);
+    }
     pack_uint(out, p->stage_revision);
     pack_uint(out, p->commit_index);
     pack_uint(out, p->committed_ms);
     pack_string(out, p->committer);
+    pack_string(out, p->gates);
 }
 
 static void unpack_item(struct unpacker *in, struct promotion_item *item)
@@ -159,6 +178,17 @@ static void unpack_approval(struct unpacker *in, struct approval *approval)
     approval->time_ms = unpack_uint(in);
 }
 
+static void unpack_override(struct unpacker *in, struct override *override)
+{
+    unpack_array_of(in, 6);
+    override->actor = unpack_string(in, ACTOR_MAX);
+    override->reason = unpack_string(in, PROMOTION_TEXT_MAX);
+    override->gates = unpack_string(in, PROMOTION_RECORD_MAX);
+    unpack_digest(in, &override->plan_hash);
+    override->time_ms = unpack_uint(in);
+    override->until_ms = unpack_uint(in);
+}
+
 static void unpack_head(struct unpacker *in, struct promotion *p)
 {
     unpack_array_of(in, RECORD_FIELDS);
@@ -180,13 +210,39 @@ static void unpack_head(struct unpacker *in, struct promotion *p)
     p->plans = unpack_uint(in);
 }
 
+/* Each list has room for one more, that may be added. */
+static void unpack_lists(struct unpacker *in, struct promotion *out)
+{
+    size_t n = unpack_array(in), i;
+
+    CHECK(n <= PROMOTION_ITEMS_MAX);
+    out->items = memory_resize(out->items, (n + 1) * sizeof *out->items);
+    memset(out->items, 0, (n + 1) * sizeof *out->items);
+    for (out->n_items = 0; out->n_items < n; out->n_items++) {
+        unpack_item(in, &out->items[out->n_items]);
+    }
+    n = unpack_array(in);
+    CHECK(n <= APPROVALS_MAX);
+    out->approvals = memory_resize(out->approvals, (n + 1) * sizeof *out->approvals);
+    for (i = 0; i < n; i++) {
+        unpack_approval(in, &out->approvals[i]);
+    }
+    out->n_approvals = n;
+    n = unpack_array(in);
+    CHECK(n <= OVERRIDES_MAX);
+    out->overrides = memory_resize(out->overrides, (n + 1) * sizeof *out->overrides);
+    for (i = 0; i < n; i++) {
+        unpack_override(in, &out->overrides[i]);
+    }
+    out->n_overrides = n;
+}
+
 enum error promotion_load(struct catalog_txn *txn, struct bytes id, struct promotion *out)
 {
     struct unpacker in;
     struct bytes value, copy;
     struct table_key key;
     uint8_t *memory;
-    size_t i, n;
 
     if (id.size != PROMOTION_ID_SIZE || bytes_find(id, 0) >= 0) {
         return ERROR_NOT_FOUND;
@@ -204,29 +260,15 @@ enum error promotion_load(struct catalog_txn *txn, struct bytes id, struct promo
     out->id = bytes_of(memory + value.size, id.size);
     unpack_start(&in, copy);
     unpack_head(&in, out);
-    n = unpack_array(&in);
-    CHECK(n <= PROMOTION_ITEMS_MAX);
-    out->items = memory_resize(out->items, (n + 1) * sizeof *out->items);
-    memset(out->items, 0, (n + 1) * sizeof *out->items);
-    for (out->n_items = 0; out->n_items < n; out->n_items++) {
-        unpack_item(&in, &out->items[out->n_items]);
-    }
-    n = unpack_array(&in);
-    CHECK(n <= APPROVALS_MAX);
-    /* One more, for the approval that may be added. */
-    out->approvals = memory_resize(out->approvals, (n + 1) * sizeof *out->approvals);
-    for (i = 0; i < n; i++) {
-        unpack_approval(&in, &out->approvals[i]);
-    }
-    out->n_approvals = n;
+    unpack_lists(&in, out);
     out->stage_revision = unpack_uint(&in);
     out->commit_index = unpack_uint(&in);
     out->committed_ms = unpack_uint(&in);
     out->committer = unpack_string(&in, ACTOR_MAX);
+    out->gates = unpack_string(&in, PROMOTION_RECORD_MAX);
     CHECK(unpack_end(&in) == OK);
     return OK;
 }
-
 void promotion_save(struct catalog_txn *txn, const struct promotion *promotion)
 {
     struct table_key key = key_of("p", promotion->id, BYTES_NONE);

@@ -52,6 +52,8 @@ struct approval {
     uint64_t time_ms;
 };
 
+struct override; /* promotion/override.h */
+
 /* All bytes are borrowed from memory, or from whoever filled it in. */
 struct promotion {
     struct bytes id, pipeline, from, to;
@@ -67,7 +69,10 @@ struct promotion {
     size_t n_items;
     struct approval *approvals;
     size_t n_approvals;
+    struct override *overrides;
+    size_t n_overrides;
     /* Once committed. */
+    struct bytes gates; /* What they said then: JSON, as the API shows them. */
     uint64_t stage_revision, commit_index, committed_ms;
     struct bytes committer;
     /* Private. */

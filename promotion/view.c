@@ -1,6 +1,7 @@
 #include "promotion/view.h"
 
 #include "base/clock.h"
+#include "promotion/override.h"
 
 #include <stdio.h>
 
@@ -55,6 +56,15 @@ static json_t *view_approval(const struct promotion *promotion, const struct app
                      digest_equal(&approval->plan_hash, &promotion->plan_hash));
 }
 
+static json_t *view_override(const struct promotion *promotion, const struct override *override)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "actor", view_text(override->actor),
+                     "gates", view_text(override->gates), "reason", view_text(override->reason),
+                     "plan_hash", view_digest(&override->plan_hash), "time",
+                     view_time(override->time_ms), "until", view_time(override->until_ms),
+                     "is_for_this_plan", digest_equal(&override->plan_hash, &promotion->plan_hash));
+}
+
 /* What a commit moved: {"prod/shop/web:stable": {"from", "to"}}. */
 static json_t *view_moved(const struct promotion *promotion)
 {
@@ -90,6 +100,8 @@ json_t *view_gates(const struct evaluation *evaluation)
 
         if (gate->result != GATE_PASS) {
             json_object_set_new(value, "code", json_string(gate->code));
+        }
+        if (gate->result != GATE_PASS && gate->result != GATE_OVERRIDDEN) {
             json_object_set_new(value, "fix", view_text(bytes_of_string(gate->next)));
         }
         if (gate->ready_ms != 0) {
@@ -98,6 +110,14 @@ json_t *view_gates(const struct evaluation *evaluation)
         json_array_append_new(gates, value);
     }
     return gates;
+}
+
+/* What they said at the commit. */
+static json_t *view_kept_gates(const struct promotion *promotion)
+{
+    json_t *gates = json_loadb((const char *)promotion->gates.data, promotion->gates.size, 0, NULL);
+
+    return gates != NULL ? gates : json_array();
 }
 
 const char *view_state(const struct promotion *promotion, const struct evaluation *evaluation)
@@ -138,7 +158,7 @@ void view_summary(const struct promotion *promotion, const struct evaluation *ev
 
 json_t *view_promotion(const struct promotion *promotion, const struct evaluation *evaluation)
 {
-    json_t *items = json_array(), *approvals = json_array(), *value;
+    json_t *items = json_array(), *approvals = json_array(), *overrides = json_array(), *value;
     struct reason summary = {""};
     size_t i;
 
@@ -148,17 +168,21 @@ json_t *view_promotion(const struct promotion *promotion, const struct evaluatio
     for (i = 0; i < promotion->n_approvals; i++) {
         json_array_append_new(approvals, view_approval(promotion, &promotion->approvals[i]));
     }
+    for (i = 0; i < promotion->n_overrides; i++) {
+        json_array_append_new(overrides, view_override(promotion, &promotion->overrides[i]));
+    }
     view_summary(promotion, evaluation, &summary);
     value = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
-        view_text(promotion->id), "pipeline", view_text(promotion->pipeline), "from",
+        "{s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "id", view_text(promotion->id), "pipeline", view_text(promotion->pipeline), "from",
         view_text(promotion->from), "to", view_text(promotion->to), "kind",
         view_text(promotion->kind), "state", view_state(promotion, evaluation), "code",
         view_text(promotion->code), "summary", view_text(bytes_of_string(summary.text)),
         "requester", view_text(promotion->requester), "reason", view_text(promotion->reason),
         "created", view_time(promotion->created_ms), "updated", view_time(promotion->updated_ms),
         "plan_hash", view_digest(&promotion->plan_hash), "policy_revision",
-        view_digest(&promotion->policy_revision), "items", items, "approvals", approvals);
+        view_digest(&promotion->policy_revision), "items", items, "approvals", approvals,
+        "overrides", overrides);
     if (evaluation != NULL && promotion->state == PROMOTION_OPEN) {
         json_object_set_new(value, "gates", view_gates(evaluation));
     }
@@ -168,6 +192,7 @@ json_t *view_promotion(const struct promotion *promotion, const struct evaluatio
         json_object_set_new(value, "committed", view_time(promotion->committed_ms));
         json_object_set_new(value, "committer", view_text(promotion->committer));
         json_object_set_new(value, "moved", view_moved(promotion));
+        json_object_set_new(value, "gates", view_kept_gates(promotion));
     }
     return value;
 }

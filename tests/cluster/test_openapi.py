@@ -41,6 +41,10 @@ def test_answers_fit_the_description(cluster):
     blocked = ask(cluster, 2, name, "dev", "test", "1.0", wait=0)
     assert blocked.status == 423, blocked
     check(document, blocked, f"{API}/promotions", "post")
+    glass = put_json(cluster, 3, f"{API}/promotions/{waiting.json()['id']}/overrides",
+                     {"gates": ["4eyes"], "reason": "test"}, "POST")
+    assert glass.status == 403 and "override" in str(glass.json()), glass
+    check(document, glass, f"{API}/promotions/{{id}}/overrides", "post")
     lifted = cluster.call(3, f"{API}/holds/{freeze.json()['id']}", "DELETE")
     assert lifted.status == 204, lifted
     one = f"{API}/promotions/{waiting.json()['id']}"

@@ -39,6 +39,7 @@ static const struct expected {
     {GET, "/api/v1/promotions/{id}", ACCESS_LOGIN},
     {GET, "/api/v1/promotions/{id}/explain", ACCESS_LOGIN},
     {POST, "/api/v1/promotions/{id}/approvals", ACCESS_APPROVE},
+    {POST, "/api/v1/promotions/{id}/overrides", ACCESS_APPROVE},
     {POST, "/api/v1/promotions/{id}/cancel", ACCESS_LOGIN},
     {GET, "/api/v1/environments/{stage}", ACCESS_LOGIN},
     {GET, "/api/v1/diff", ACCESS_LOGIN},

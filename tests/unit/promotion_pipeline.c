@@ -25,7 +25,7 @@ static void test_pipeline__refuses_with_the_place(void **state)
         {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\",\"min\":24}]}", "must be text"},
         {DEV "," PROD
              ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\",\"min\":\"1h\",\"mood\":\"x\"}]}",
-         "unknown field \"mood\"; allowed here: id, type, mode, min, basis"},
+         "unknown field \"mood\"; allowed here: id, type, mode, mandatory, min, basis"},
         {DEV "," PROD
              ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\",\"min\":\"1h\",\"mode\":\"x\"}]}",
          "mode must be one of: enforce, warn, dry-run"},
