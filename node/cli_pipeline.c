@@ -68,6 +68,7 @@ int cli_pipeline_apply_run(int argc, char **argv)
     struct cli_call call = {.method = "PUT", .path = path};
     struct cli_reply reply;
     const char *name;
+    json_t *document;
     int n = cli_options(argc, argv, tables), code;
 
     if (n < 0) {
@@ -80,21 +81,23 @@ int cli_pipeline_apply_run(int argc, char **argv)
     if (code != CLI_OK) {
         return code;
     }
-    call.body = read_document(file);
-    if (call.body == NULL) {
+    document = read_document(file);
+    if (document == NULL) {
         return CLI_USAGE;
     }
-    name = cli_promotion_text(call.body, "pipeline");
+    name = cli_promotion_text(document, "pipeline");
     if (!pipeline_name_is_valid(bytes_of_string(name))) {
-        json_decref(call.body);
+        json_decref(document);
         return cli_fail(CLI_USAGE,
                         "%s: 'pipeline' must be its name: lower-case letters, digits "
                         "and dashes",
                         file);
     }
     snprintf(path, sizeof path, "/api/v1/pipelines/%s%s", name, is_dry_run ? "?dry_run=1" : "");
+    call.body = json_incref(document);
     code = cli_promotion_call(&client, &call, &reply);
     if (code != CLI_OK) {
+        json_decref(document);
         return code;
     }
     if (cli_client_wants_json(&client)) {
@@ -102,13 +105,20 @@ int cli_pipeline_apply_run(int argc, char **argv)
     } else if (is_dry_run) {
         printf("the document is good; its revision would be %s\n",
                cli_promotion_text(reply.body, "revision"));
+    } else if (strcmp(cli_promotion_text(reply.body, "state"), "waiting") == 0) {
+        printf("the change of pipeline %s waits: %lld of %lld people agreed\n"
+               "ask them to run: caisson pipeline approve %s\n",
+               name, (long long)json_member_int(reply.body, "agreed", 0),
+               (long long)json_member_int(reply.body, "wanted", 0), name);
+        code = CLI_WAITING;
     } else {
         printf("pipeline %s: number %lld, revision %s\n", cli_promotion_text(reply.body, "name"),
                (long long)json_member_int(reply.body, "number", 0),
                cli_promotion_text(reply.body, "revision"));
     }
     cli_reply_release(&reply);
-    return CLI_OK;
+    json_decref(document);
+    return code;
 }
 
 /* Options and at most one name; the answer to a GET of prefix and name. */
@@ -187,4 +197,58 @@ int cli_pipeline_list_run(int argc, char **argv)
     cli_table_print(&table);
     cli_reply_release(&reply);
     return CLI_OK;
+}
+
+/* --- changes that wait for people ------------------------------------------------------------- */
+
+/* Show the change, then decide about exactly that one. */
+static int decide_change(int argc, char **argv, const char *decision)
+{
+    struct cli_client client = {0};
+    struct cli_reply reply;
+    char path[160], revision[160];
+    struct cli_call call = {.method = "POST", .path = path};
+    int code;
+
+    code = get_named(argc, argv, "/api/v1/pipelines/", "pipeline", &client, &reply);
+    if (code != CLI_OK) {
+        return code;
+    }
+    cli_reply_release(&reply);
+    snprintf(path, sizeof path, "/api/v1/pipelines/%s/change", argv[1]);
+    call.method = "GET";
+    code = cli_promotion_call(&client, &call, &reply);
+    if (code != CLI_OK) {
+        return code;
+    }
+    snprintf(revision, sizeof revision, "%s", cli_promotion_text(reply.body, "revision"));
+    if (!cli_client_wants_json(&client)) {
+        cli_reply_print(&reply);
+    }
+    cli_reply_release(&reply);
+    call.method = "POST";
+    call.body = json_pack("{s:s, s:s}", "decision", decision, "revision", revision);
+    code = cli_promotion_call(&client, &call, &reply);
+    if (code != CLI_OK) {
+        return code;
+    }
+    if (cli_client_wants_json(&client)) {
+        cli_reply_print(&reply);
+    } else {
+        printf("the change %s of pipeline %s is %s\n", revision, argv[1],
+               cli_promotion_text(reply.body, "state"));
+    }
+    code = strcmp(cli_promotion_text(reply.body, "state"), "waiting") == 0 ? CLI_WAITING : CLI_OK;
+    cli_reply_release(&reply);
+    return code;
+}
+
+int cli_pipeline_approve_run(int argc, char **argv)
+{
+    return decide_change(argc, argv, "approve");
+}
+
+int cli_pipeline_reject_run(int argc, char **argv)
+{
+    return decide_change(argc, argv, "reject");
 }

@@ -407,5 +407,17 @@ const struct cli_command cli_promotion_commands[] = {
     {"pipeline list", GROUP, "list pipelines",
      "Usage: caisson pipeline list\n\nExample:\n  caisson pipeline list -o json\n",
      cli_pipeline_list_run},
+    {"pipeline approve", GROUP, "agree to the change of a pipeline that waits",
+     "Usage: caisson pipeline approve NAME\n"
+     "\n"
+     "Shows the document that comes, then agrees to exactly that one. A pipeline whose document "
+     "has\n"
+     "\"changes\" takes a new document only when enough of the people named there agreed.\n"
+     "\nExit codes: 0 in force, 2 you have no say, 3 it waits for more, 4 it changed meanwhile.\n"
+     "\nExample:\n  caisson pipeline approve shop\n",
+     cli_pipeline_approve_run},
+    {"pipeline reject", GROUP, "give up the change of a pipeline that waits",
+     "Usage: caisson pipeline reject NAME\n\nExample:\n  caisson pipeline reject shop\n",
+     cli_pipeline_reject_run},
     {NULL, NULL, NULL, NULL, NULL},
 };

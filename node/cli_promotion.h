@@ -38,5 +38,7 @@ int cli_cancel_run(int argc, char **argv);
 int cli_pipeline_apply_run(int argc, char **argv);
 int cli_pipeline_show_run(int argc, char **argv);
 int cli_pipeline_list_run(int argc, char **argv);
+int cli_pipeline_approve_run(int argc, char **argv);
+int cli_pipeline_reject_run(int argc, char **argv);
 
 #endif

@@ -4,6 +4,7 @@
 #include "node/routes_promotion.h"
 #include "node/worker.h"
 #include "promotion/commands.h"
+#include "promotion/policy_change.h"
 
 #include <stdlib.h>
 
@@ -82,32 +83,43 @@ struct putting {
     struct control_propose propose;
 };
 
+/* In force (200), or a change that waits for people (202), or was given up (200). */
+static void answer_put(struct exchange *exchange, const struct policy_result *put,
+                       const char *revision)
+{
+    bool is_waiting = put->given < put->wanted;
+    json_t *value = json_pack("{s:o, s:I, s:s}", "name",
+                              view_text(exchange_parameter(exchange, "pipeline")), "number",
+                              (json_int_t)put->number, "revision", revision);
+
+    if (is_waiting) {
+        json_object_set_new(value, "agreed", json_integer((json_int_t)put->given));
+        json_object_set_new(value, "wanted", json_integer((json_int_t)put->wanted));
+    } else {
+        exchange_set_header(exchange, "ETag", "\"%s\"", revision);
+    }
+    json_object_set_new(value, "state", json_string(is_waiting ? "waiting" : "in force"));
+    exchange_answer_json(exchange, is_waiting ? 202 : 200, value);
+}
+
 static void put_cb(struct control_propose *request, enum error status,
                    const struct command_result *result)
 {
     struct putting *putting = request->data;
     struct exchange *exchange = putting->exchange;
     char revision[DIGEST_TEXT_MAX];
-    struct digest digest;
-    struct unpacker in;
-    uint64_t number;
+    struct policy_result put;
 
     if (status != OK) {
         exchange_fail(exchange, status, NULL);
     } else if (result->error != OK) {
         exchange_fail(exchange, result->error, &result->why);
+    } else if (policy_result_read(result->body, &put) != OK) {
+        exchange_fail(exchange, ERROR_CORRUPT, NULL);
     } else {
-        unpack_start(&in, result->body);
-        unpack_array_of(&in, 2);
-        number = unpack_uint(&in);
-        unpack_digest(&in, &digest);
-        digest_format(&digest, revision);
-        exchange_set_header(exchange, "ETag", "\"%s\"", revision);
+        digest_format(&put.revision, revision);
         exchange_set_header(exchange, "X-Raft-Index", "%llu", (unsigned long long)result->index);
-        exchange_answer_json(exchange, 200,
-                             json_pack("{s:o, s:I, s:s}", "name",
-                                       view_text(exchange_parameter(exchange, "pipeline")),
-                                       "number", (json_int_t)number, "revision", revision));
+        answer_put(exchange, &put, revision);
     }
     free(putting);
     exchange_release(exchange);

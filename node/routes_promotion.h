@@ -11,6 +11,8 @@
  *   GET  /api/v1/pipelines/{name}               the document, its revision as ETag; ?number=N: an
  *                                               earlier one
  *   PUT  /api/v1/pipelines/{name}               If-Match; ?dry_run=1 only checks; 200
+ *   GET  /api/v1/pipelines/{name}/change        a change that waits for people
+ *   POST /api/v1/pipelines/{name}/change        {"decision": "approve" or "reject", "revision"}
  *   POST /api/v1/promotions                     Idempotency-Key; 200 committed, 202 open, 412 a
  * gate says no, 409 TAG_MOVED GET  /api/v1/promotions ?pipeline=&state=&n=&last= GET
  * /api/v1/promotions/{id}                ?wait=SECONDS until it is closed GET
@@ -43,10 +45,14 @@ void promotion_get(struct exchange *exchange);
 void promotion_post_approval(struct exchange *exchange);
 void promotion_post_override(struct exchange *exchange);
 void promotion_post_cancel(struct exchange *exchange);
-/* routes_pipeline.c, routes_environment.c */
+/* routes_pipeline.c */
 void pipeline_put(struct exchange *exchange);
 void pipeline_get(struct exchange *exchange);
 void pipeline_get_all(struct exchange *exchange);
+/* routes_policy_change.c */
+void policy_change_get(struct exchange *exchange);
+void policy_change_post(struct exchange *exchange);
+/* routes_environment.c */
 void environment_get(struct exchange *exchange);
 
 #endif

@@ -7,6 +7,8 @@
 
 void apply_pipeline_put(const struct command_context *context, struct unpacker *body,
                         struct outcome *outcome);
+void apply_pipeline_decide(const struct command_context *context, struct unpacker *body,
+                           struct outcome *outcome);
 void apply_promotion_create(const struct command_context *context, struct unpacker *body,
                             struct outcome *outcome);
 void apply_promotion_decide(const struct command_context *context, struct unpacker *body,

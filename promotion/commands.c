@@ -9,6 +9,7 @@ const struct command_row promotion_commands[] = {
     {COMMAND_PROMOTION_APPROVE, "promotion.approve", apply_promotion_decide},
     {COMMAND_PROMOTION_COMMIT, "promotion.commit", apply_promotion_commit},
     {COMMAND_PROMOTION_CANCEL, "promotion.cancel", apply_promotion_cancel},
+    {COMMAND_PIPELINE_DECIDE, "pipeline.decide", apply_pipeline_decide},
     {COMMAND_PROMOTION_OVERRIDE, "promotion.override", apply_promotion_override},
     {COMMAND_STATUS_PUT, "status.put", apply_status_put},
     {COMMAND_HOLD_PUT, "hold.put", apply_hold_put},

@@ -18,8 +18,8 @@ extern const size_t promotion_commands_n;
 /* A ULID of the time and random bytes, with a NUL. */
 void promotion_id_make(uint64_t wall_ms, char id[PROMOTION_ID_SIZE + 1]);
 
-/* expected: the revision that is in force (algorithm 0: whichever). Result body: [number,
- * revision]. ERROR_CONFLICT when another revision is in force. */
+/* expected: the revision that is in force (algorithm 0: whichever). The result is a
+ * policy_result (promotion/policy_change.h). ERROR_CONFLICT when another revision is in force. */
 void command_pipeline_put(struct buffer *out, const struct command_id *id, struct bytes actor,
                           struct bytes name, struct bytes document, const struct digest *expected);
 /* key may be empty; request_hash: of what it stands for. */

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "promotion/override.h"
 #include "promotion/pipeline_parse.h"
+#include "promotion/policy_change.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -300,6 +301,9 @@ static enum error parse_stages(struct pipeline *out, struct reason *why)
     size_t n = json_array_size(stages), i;
     enum error error = parse_groups(groups, why);
 
+    if (error == OK) {
+        error = policy_changes_parse(json_object_get(out->document, "changes"), groups, out, why);
+    }
     if (error != OK) {
         return error;
     }
@@ -348,7 +352,7 @@ static enum error parse_name(struct pipeline *out, struct bytes expected, struct
 enum error pipeline_parse(struct bytes json, struct bytes expected_name, struct pipeline **out,
                           struct reason *why)
 {
-    static const char *const allowed[] = {"pipeline", "groups", "stages", NULL};
+    static const char *const allowed[] = {"pipeline", "groups", "changes", "stages", NULL};
     struct pipeline *pipeline;
     json_t *document;
     struct buffer canonical;

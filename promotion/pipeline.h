@@ -63,6 +63,8 @@ struct pipeline {
     struct digest revision; /* Of the canonical document. */
     struct stage stages[STAGES_MAX];
     size_t n_stages;
+    struct people_rule changes; /* Who agrees to another document; min 0: nobody has to. */
+    uint64_t changes_ms;        /* How long a change waits for them. */
     /* Private. */
     json_t *document; /* Owns all strings. */
 };

@@ -47,6 +47,7 @@
     X(COMMAND_HOLD_PUT, 121, "hold.put")                                                           \
     X(COMMAND_HOLD_LIFT, 122, "hold.lift")                                                         \
     X(COMMAND_PROMOTION_OVERRIDE, 130, "promotion.override")                                       \
+    X(COMMAND_PIPELINE_DECIDE, 131, "pipeline.decide")                                             \
     X(COMMAND_SIGNING_KEY_PUT, 140, "signing-key.put")                                             \
     X(COMMAND_DRILL_RESULT, 141, "drill.result")
 
