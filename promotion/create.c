@@ -4,6 +4,7 @@
 #include "promotion/audit.h"
 #include "promotion/idempotency.h"
 #include "promotion/policy.h"
+#include "promotion/stage_tags.h"
 
 #include <stdlib.h>
 
@@ -163,6 +164,9 @@ static void create(const struct command_context *context, const struct promotion
 
     if (error == OK) {
         error = plan_make(context->txn, pipeline, request, promotion, &why);
+    }
+    if (error == OK) {
+        error = stage_supersede(context, pipeline_stage(pipeline, promotion->to), promotion, &why);
     }
     pipeline_release(pipeline);
     if (error != OK) {

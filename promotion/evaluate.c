@@ -5,6 +5,7 @@
 #include "promotion/holds.h"
 #include "promotion/override.h"
 #include "promotion/policy.h"
+#include "promotion/stage_tags.h"
 
 #include <stdio.h>
 
@@ -77,6 +78,26 @@ static void check_tags(struct catalog_txn *txn, const struct promotion *promotio
         }
     }
     snprintf(out->text, sizeof out->text, "%zu tags are as the plan expects", n);
+}
+
+/* The plan was made by these rules; this is for when they changed since, and for a version that was
+ * set by somebody else. */
+static void check_tag_rules(struct catalog_txn *txn, const struct stage *stage,
+                            const struct promotion *promotion, struct evaluation *evaluation)
+{
+    struct gate_outcome *out;
+    const char *code = "";
+    struct reason why = {""};
+
+    if (stage_tags_check(txn, stage, promotion, &code, &why) == OK) {
+        return;
+    }
+    out = add_outcome(evaluation, "tag-rules");
+    out->result = GATE_FAIL;
+    out->code = code;
+    snprintf(out->text, sizeof out->text, "%.*s", (int)sizeof out->text - 1, why.text);
+    snprintf(out->next, sizeof out->next,
+             "cancel this, and ask for a new promotion with another tag");
 }
 
 static void check_attachments(struct catalog_txn *txn, const struct promotion *promotion,
@@ -234,6 +255,7 @@ static void run_checks(struct catalog_txn *txn, const struct pipeline *pipeline,
 
     PRE(stage != NULL);
     check_tags(txn, promotion, evaluation);
+    check_tag_rules(txn, stage, promotion, evaluation);
     check_attachments(txn, promotion, evaluation);
     check_replicas(txn, promotion, evaluation);
     check_holds(txn, promotion, now_ms, evaluation);

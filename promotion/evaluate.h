@@ -21,7 +21,7 @@ enum verdict {
 /* As shown: "ready", "evaluating", "awaiting_approval", "blocked", "superseded". */
 const char *verdict_name(enum verdict verdict);
 
-#define EVALUATION_GATES_MAX (GATES_MAX + 5)
+#define EVALUATION_GATES_MAX (GATES_MAX + 6)
 
 struct evaluation {
     enum verdict verdict;

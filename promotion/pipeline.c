@@ -5,6 +5,7 @@
 #include "promotion/override.h"
 #include "promotion/pipeline_parse.h"
 #include "promotion/policy_change.h"
+#include "promotion/stage_tags.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,8 +160,8 @@ static enum error stage_write_mode(const json_t *value, struct stage *out, struc
 static enum error stage_parse(const json_t *object, size_t number, const json_t *groups,
                               struct stage *out, struct reason *why)
 {
-    static const char *const allowed[] = {"name",  "repos",    "write",    "from",
-                                          "gates", "rollback", "override", NULL};
+    static const char *const allowed[] = {"name",     "repos",    "write", "from",      "gates",
+                                          "rollback", "override", "tags",  "supersede", NULL};
     const json_t *repos = json_object_get(object, "repos");
     const char *name = json_string_value(json_object_get(object, "name"));
     char place[128];
@@ -193,8 +194,14 @@ static enum error stage_parse(const json_t *object, size_t number, const json_t 
     if (error == OK) {
         error = stage_rollback(json_object_get(object, "rollback"), out, why);
     }
+    if (error == OK) {
+        error = override_parse(json_object_get(object, "override"), groups, out, why);
+    }
+    if (error == OK) {
+        error = stage_tags_parse(json_object_get(object, "tags"), out, why);
+    }
     return error != OK ? error
-                       : override_parse(json_object_get(object, "override"), groups, out, why);
+                       : stage_supersede_parse(json_object_get(object, "supersede"), out, why);
 }
 
 static enum error resolve_from(struct pipeline *pipeline, const json_t *stages, struct reason *why)

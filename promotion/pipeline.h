@@ -46,6 +46,9 @@ struct gate {
     size_t n_parts;
 };
 
+/* promotion/stage_tags.h */
+enum supersede { SUPERSEDE_NOTHING, SUPERSEDE_PENDING, SUPERSEDE_FAIL };
+
 struct stage {
     const char *name;
     struct repository_pattern repos;
@@ -56,6 +59,10 @@ struct stage {
     const json_t *rollback_gates; /* Ids; NULL: not said. */
     struct people_rule override;  /* Who may pass gates by, together; min 0: nobody. */
     uint64_t override_ms;         /* For how long at most. */
+    /* Which tags promotions may set; both NULL: any. */
+    const char *version;
+    const json_t *channels;
+    enum supersede supersede;
 };
 
 struct pipeline {

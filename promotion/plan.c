@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/pack.h"
 #include "promotion/environment.h"
+#include "promotion/stage_tags.h"
 
 #include <stdlib.h>
 
@@ -335,6 +336,7 @@ enum error plan_make(struct catalog_txn *txn, const struct pipeline *pipeline,
 {
     const struct stage *stage;
     enum error error = find_stages(pipeline, request->to, &stage, why);
+    const char *code;
     size_t i;
 
     PRE(out->n_items == request->n_items);
@@ -359,5 +361,8 @@ enum error plan_make(struct catalog_txn *txn, const struct pipeline *pipeline,
         expect_tags(txn, request, &out->items[i]);
     }
     error = check_expects(request, out, why);
+    if (error == OK) {
+        error = stage_tags_check(txn, stage, out, &code, why);
+    }
     return error != OK ? error : plan_again(txn, pipeline, out, why);
 }

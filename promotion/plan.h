@@ -37,7 +37,7 @@ struct promotion_request {
 
 /* Fill the promotion's stages, items and hashes; it was initialised for as many items as the
  * request has, and borrows from the request. ERROR_INVALID and the errors of
- * closure_find(), with a sentence. */
+ * closure_find() and stage_tags_check(), with a sentence. */
 enum error plan_make(struct catalog_txn *txn, const struct pipeline *pipeline,
                      const struct promotion_request *request, struct promotion *out,
                      struct reason *why) MUST_USE;

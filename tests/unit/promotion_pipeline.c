@@ -16,7 +16,7 @@ static void test_pipeline__refuses_with_the_place(void **state)
     } cases[] = {
         {"", "stages must be a list"},
         {DEV ",{\"name\":\"x\"}", "stage x: repos is missing"},
-        {DEV "," PROD ",\"tags\":{}}", "unknown field \"tags\"; allowed here: name, repos"},
+        {DEV "," PROD ",\"tag\":{}}", "unknown field \"tag\"; allowed here: name, repos"},
         {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"horoscope\"}]}",
          "unknown type \"horoscope\"; allowed here: age, annotations, any"},
         {DEV "," PROD ",\"gates\":[{\"id\":\"s\",\"type\":\"soak\"}]}", "min is missing"},
