@@ -11,11 +11,14 @@
 /* Finds the command in the tables, and answers --help and --version itself. */
 
 static const struct cli_command *const tables[] = {
-    cli_serve_commands,    cli_cluster_init_commands, cli_cluster_join_commands,
-    cli_cluster_commands,  cli_leader_commands,       cli_member_commands,
-    cli_drill_commands,    cli_drill_show_commands,   cli_scrub_commands,
-    cli_user_commands,     cli_promotion_commands,    cli_environment_commands,
-    cli_controls_commands, cli_room_commands,         NULL};
+    cli_serve_commands,        cli_cluster_init_commands,
+    cli_cluster_join_commands, cli_cluster_commands,
+    cli_leader_commands,       cli_member_commands,
+    cli_drill_commands,        cli_drill_show_commands,
+    cli_scrub_commands,        cli_user_commands,
+    cli_promotion_commands,    cli_environment_commands,
+    cli_history_commands,      cli_controls_commands,
+    cli_room_commands,         NULL};
 
 static const char *const examples =
     "Start:\n"

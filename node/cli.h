@@ -42,6 +42,7 @@ extern const struct cli_command cli_scrub_commands[];
 extern const struct cli_command cli_user_commands[];
 extern const struct cli_command cli_promotion_commands[];
 extern const struct cli_command cli_environment_commands[];
+extern const struct cli_command cli_history_commands[];
 extern const struct cli_command cli_controls_commands[];
 extern const struct cli_command cli_room_commands[];
 

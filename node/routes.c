@@ -7,6 +7,7 @@
 #include "node/routes_blobs.h"
 #include "node/routes_controls.h"
 #include "node/routes_drill.h"
+#include "node/routes_history.h"
 #include "node/routes_internal.h"
 #include "node/routes_leader.h"
 #include "node/routes_manifests.h"
@@ -23,6 +24,7 @@
     routes_manifests, \
     routes_blobs, \
     routes_promotion, \
+    routes_history, \
     routes_statuses, \
     routes_holds, \
     routes_users, \

@@ -1,8 +1,8 @@
 #include "base/clock.h"
 #include "base/json.h"
+#include "node/routes_history.h"
 #include "node/routes_promotion.h"
 #include "node/worker.h"
-#include "promotion/environment.h"
 #include "promotion/policy.h"
 
 /* What is in a stage, what was in it, and how two stages differ. */
@@ -45,9 +45,9 @@ static bool visit_tag(void *data, struct bytes repository, struct bytes tag,
 }
 
 /* The moment that the query names: now, unless it has revision, index or at. */
-static enum error read_moment(struct exchange *exchange, struct catalog_txn *txn,
-                              const struct pipeline *pipeline, const struct stage *stage,
-                              struct environment_moment *out, struct reason *why)
+enum error environment_read_moment(struct exchange *exchange, struct catalog_txn *txn,
+                                   const struct pipeline *pipeline, const struct stage *stage,
+                                   struct environment_moment *out, struct reason *why)
 {
     struct bytes value;
     uint64_t number;
@@ -84,7 +84,7 @@ static void answer_stage(struct exchange *exchange, struct catalog_txn *txn,
     uint64_t index = catalog_txn_index(txn);
     uint64_t revision = promotion_stage_revision(txn, bytes_of_string(pipeline->name),
                                                  bytes_of_string(stage->name));
-    enum error error = read_moment(exchange, txn, pipeline, stage, &moment, &why);
+    enum error error = environment_read_moment(exchange, txn, pipeline, stage, &moment, &why);
 
     if (error != OK) {
         exchange_fail(exchange, error, &why);
@@ -247,4 +247,35 @@ static void answer(struct exchange *exchange)
 void environment_get(struct exchange *exchange)
 {
     promotion_read_then(exchange, answer);
+}
+
+bool stage_view_open(struct exchange *exchange, struct catalog_txn *txn, struct pipeline **pipeline,
+                     const struct stage **stage)
+{
+    struct bytes name;
+    struct reason why = {""};
+    enum error error;
+
+    if (!exchange_query(exchange, "pipeline", 0, &name)) {
+        exchange_fail_as(exchange, 400, "INVALID", NULL, "say which pipeline: ?pipeline=NAME");
+        return false;
+    }
+    catalog_read(exchange_worker(exchange)->catalog, txn);
+    error = policy_load(txn, name, pipeline, &why);
+    if (error != OK) {
+        exchange_fail(exchange, error, &why);
+        catalog_done(txn);
+        return false;
+    }
+    *stage = find_stage(exchange, *pipeline, exchange_parameter(exchange, "stage"));
+    if (*stage == NULL) {
+        stage_view_close(txn, *pipeline);
+    }
+    return *stage != NULL;
+}
+
+void stage_view_close(struct catalog_txn *txn, struct pipeline *pipeline)
+{
+    pipeline_release(pipeline);
+    catalog_done(txn);
 }

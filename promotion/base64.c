@@ -79,3 +79,20 @@ enum error base64_decode(struct bytes text, enum base64_form form, struct buffer
     }
     return buffer_status(out);
 }
+
+void base64_encode(struct bytes bytes, struct buffer *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t i, k;
+
+    for (i = 0; i < bytes.size; i += 3) {
+        size_t n = bytes.size - i < 3 ? bytes.size - i : 3;
+        uint32_t group = (uint32_t)bytes.data[i] << 16;
+
+        group |= n > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0;
+        group |= n > 2 ? (uint32_t)bytes.data[i + 2] : 0;
+        for (k = 0; k < 4; k++) {
+            buffer_append_byte(out, k <= n ? (uint8_t)digits[group >> (18 - 6 * k) & 63] : '=');
+        }
+    }
+}

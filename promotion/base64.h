@@ -15,5 +15,7 @@ enum base64_form {
 /* Append the bytes that text stands for. ERROR_INVALID; ERROR_TOO_LARGE when out's limit does not
  * hold them (found before anything is decoded). */
 enum error base64_decode(struct bytes text, enum base64_form form, struct buffer *out) MUST_USE;
+/* Append the text of bytes, standard and padded. */
+void base64_encode(struct bytes bytes, struct buffer *out);
 
 #endif
