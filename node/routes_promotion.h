@@ -15,7 +15,7 @@
  *   POST /api/v1/pipelines/{name}/change        {"decision": "approve" or "reject", "revision"}
  *   POST /api/v1/promotions                     Idempotency-Key; 200 committed, 202 open, 412 a
  * gate says no, 409 TAG_MOVED GET  /api/v1/promotions ?pipeline=&state=&n=&last= GET
- * /api/v1/promotions/{id}                ?wait=SECONDS until it is closed GET
+ * /api/v1/promotions/{id}                ?wait=SECONDS until it is closed; ?watch=1: events GET
  * /api/v1/promotions/{id}/explain        only the gates, with a summary POST
  * /api/v1/promotions/{id}/approvals      {"decision": "approve" or "reject", "comment",
  *                                               "plan_hash"}
@@ -45,6 +45,8 @@ void promotion_get(struct exchange *exchange);
 void promotion_post_approval(struct exchange *exchange);
 void promotion_post_override(struct exchange *exchange);
 void promotion_post_cancel(struct exchange *exchange);
+/* routes_follow.c */
+void promotion_follow(struct exchange *exchange);
 /* routes_pipeline.c */
 void pipeline_put(struct exchange *exchange);
 void pipeline_get(struct exchange *exchange);

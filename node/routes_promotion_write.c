@@ -144,8 +144,14 @@ void promotion_post(struct exchange *exchange)
 void promotion_get(struct exchange *exchange)
 {
     struct flow *flow;
+    struct bytes watch;
     uint64_t wait_s;
 
+    if (exchange_query(exchange, "watch", 0, &watch) && !bytes_equal_string(watch, "0") &&
+        exchange_method(exchange) == HTTP_GET_) {
+        promotion_follow(exchange);
+        return;
+    }
     if (!promotion_query_uint(exchange, "wait", 0, PROMOTION_WAIT_MAX_MS / 1000, &wait_s)) {
         return;
     }

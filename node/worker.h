@@ -41,6 +41,7 @@ struct worker {
      * copies on their way after the answer (node/copies.c). */
     size_t body_bytes; /* Held of requests' bodies that are collected whole. */
     unsigned control_pending, exchanges_pending, copies_pending;
+    unsigned followers; /* Who follows promotions (node/routes_follow.c). */
     /* Private. */
     uv_thread_t thread;
     struct task task;
