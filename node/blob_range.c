@@ -65,12 +65,24 @@ static struct bytes trim(struct bytes text)
     return text;
 }
 
+static bool is_quoted(struct bytes item)
+{
+    return item.size >= 2 && item.data[0] == '"' && item.data[item.size - 1] == '"';
+}
+
+bool etag_is_exactly(struct bytes header, const char *digest)
+{
+    struct bytes item = trim(header);
+
+    return is_quoted(item) && bytes_equal_string(bytes_slice(item, 1, item.size - 2), digest);
+}
+
 static bool etag_is(struct bytes item, const char *digest)
 {
     if (bytes_starts_with(item, BYTES_LITERAL("W/"))) {
         item = bytes_slice(item, 2, item.size);
     }
-    if (item.size >= 2 && item.data[0] == '"' && item.data[item.size - 1] == '"') {
+    if (is_quoted(item)) {
         item = bytes_slice(item, 1, item.size - 2);
     }
     return bytes_equal_string(item, "*") || bytes_equal_string(item, digest);

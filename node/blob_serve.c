@@ -204,17 +204,19 @@ static enum error serve_range(struct exchange *exchange, const char *text, uint6
 {
     struct bytes header = exchange_header(exchange, "Range");
     struct bytes condition = exchange_header(exchange, "If-Range");
-    bool is_weak = bytes_starts_with(condition, BYTES_LITERAL("W/"));
 
     if (exchange_method(exchange) != HTTP_GET_ ||
-        (condition.size > 0 && (is_weak || !etag_list_names(condition, text)))) {
+        (condition.size > 0 && !etag_is_exactly(condition, text))) {
         header = BYTES_NONE;
     }
     return blob_range_read(header, size, range);
 }
 
+/* A pushed page is a file for a browser, not a page of ours. */
 static void serve_headers(struct exchange *exchange, const char *text)
 {
+    exchange_set_header(exchange, "Content-Disposition", "attachment");
+    exchange_set_header(exchange, "Content-Security-Policy", "default-src 'none'; sandbox");
     exchange_set_header(exchange, "Docker-Content-Digest", "%s", text);
     exchange_set_header(exchange, "ETag", "\"%s\"", text);
     exchange_set_header(exchange, "Accept-Ranges", "bytes");
@@ -230,6 +232,11 @@ void blob_serve(struct exchange *exchange, const struct digest *digest,
     char text[DIGEST_TEXT_MAX];
 
     digest_format(digest, text);
+    if (etag_list_names(none_match, text)) { /* Before the range: RFC 9110, 13.2.2. */
+        serve_headers(exchange, text);
+        exchange_answer(exchange, 304, NULL, BYTES_NONE);
+        return;
+    }
     if (serve_range(exchange, text, record->size, &range) != OK) {
         exchange_set_header(exchange, "Content-Range", "bytes */%" PRIu64, record->size);
         exchange_fail_as(exchange, 416, "BLOB_UPLOAD_INVALID", NULL,
@@ -237,10 +244,6 @@ void blob_serve(struct exchange *exchange, const struct digest *digest,
         return;
     }
     serve_headers(exchange, text);
-    if (none_match.size > 0 && etag_list_names(none_match, text)) {
-        exchange_answer(exchange, 304, NULL, BYTES_NONE);
-        return;
-    }
     if (exchange_method(exchange) == HTTP_HEAD_ && record->n_holders == 0 && !local_only) {
         /* A client that is told so pushes it, which repairs it. */
         exchange_fail(exchange, ERROR_BLOB_UNKNOWN,

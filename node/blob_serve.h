@@ -20,6 +20,9 @@ struct blob_range {
 enum error blob_range_read(struct bytes header, uint64_t size, struct blob_range *out) MUST_USE;
 /* Does an If-None-Match or If-Match list name the digest (quoted, bare, weak, or "*")? */
 bool etag_list_names(struct bytes header, const char *digest);
+/* Is this If-Range the digest as one strong tag? A list, "*", a weak tag, a bare one and a date are
+ * not: the client then gets the whole content (RFC 9110, 13.1.5). */
+bool etag_is_exactly(struct bytes header, const char *digest);
 
 struct blob_serve;
 

@@ -85,6 +85,7 @@ static void answer_found(struct pull *pull)
         return;
     }
     exchange_set_header(exchange, "Content-Disposition", "attachment");
+    exchange_set_header(exchange, "Content-Security-Policy", "default-src 'none'; sandbox");
     if (exchange_method(exchange) == HTTP_HEAD_) {
         exchange_start(exchange, 200, pull->media_type, (int64_t)pull->size);
         exchange_end(exchange);

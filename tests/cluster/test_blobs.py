@@ -184,11 +184,32 @@ def test_ranges_that_do_not_count_give_all(cluster):
             whole = read(cluster, node, "blobs/moot", digest, Range=asked)
             assert whole.status == 200 and whole.body == data, (asked, whole)
             assert "Content-Range" not in whole.headers, asked
-        for validator in (f'W/"{digest}"', '"another"', "Tue, 24 Nov 2026 00:00:00 GMT"):
+        for validator in (f'W/"{digest}"', '"another"', "*", '"*"', digest, f'"{digest}", "b"',
+                          f'"a", "{digest}"', "Tue, 24 Nov 2026 00:00:00 GMT"):
             whole = read(cluster, node, "blobs/moot", digest, Range="bytes=0-9", If_Range=validator)
             assert whole.status == 200 and whole.body == data, (validator, whole)
         part = read(cluster, node, "blobs/moot", digest, Range="bytes=0-9", If_Range=f'"{digest}"')
         assert part.status == 206 and part.body == data[:10], part
+        # Conditions come before the range, even before one that cannot be had (13.2.2).
+        for asked in ("bytes=0-9", "bytes=5000-"):
+            known = read(cluster, node, "blobs/moot", digest, Range=asked,
+                         If_None_Match=f'"{digest}"')
+            assert known.status == 304 and not known.body, (asked, known)
+            assert "Content-Range" not in known.headers, asked
+
+
+def test_a_pushed_page_is_no_page_of_ours(cluster):
+    """A browser saves it, and runs nothing of it."""
+    page = b"<script>alert(1)</script>"
+    digest = cluster.push_blob(1, "blobs/page", page)
+    cluster.push_image(1, "blobs/page", "one", "page")
+    for path in (f"blobs/{digest}", "manifests/one"):
+        for method in ("GET", "HEAD"):
+            got = cluster.call(2, f"/v2/blobs/page/{path}", method)
+            assert got.headers["Content-Disposition"] == "attachment", path
+            assert got.headers["X-Content-Type-Options"] == "nosniff", path
+            assert "sandbox" in got.headers["Content-Security-Policy"], path
+            assert path[0] == "m" or got.headers["Content-Type"] == "application/octet-stream"
 
 
 def test_head_says_what_get_says(cluster):

@@ -24,6 +24,9 @@ static void read_range(struct bytes header, uint64_t size)
 /* A value that was accepted names the digest or is for all; and it stays so in a list. */
 static void read_etags(struct bytes header)
 {
+    if (etag_is_exactly(header, DIGEST)) {
+        CHECK(etag_list_names(header, DIGEST) && bytes_find(header, ',') < 0);
+    }
     if (etag_list_names(header, DIGEST)) {
         CHECK(bytes_find(header, '*') >= 0 ||
               memmem(header.data, header.size, DIGEST, sizeof DIGEST - 1) != NULL);
