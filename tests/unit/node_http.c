@@ -1,17 +1,13 @@
+/* The HTTP server over real sockets: what it refuses, what it takes, and clients that stall. */
 #include "base/memory.h"
-#include "base/page_cache.h"
+#include "tests/lib/http_answer.h"
 #include "tests/lib/http_corpus.h"
-#include "tests/lib/http_server.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
-
-#define FILE_SIZE (3u * 1024 * 1024 + 17)
 
 static struct http_server server;
 static atomic_int sink_ended; /* 1 + the last status of a sink's end. */
 static atomic_int sinks_begun;
-static int file_fd, cold_fd; /* Of the second nothing was sent before its one test. */
 
 /* --- handlers ----------------------------------------------------------------------------------
  */
@@ -106,59 +102,6 @@ static void short_of(struct exchange *exchange)
     exchange_end(exchange);
 }
 
-static void file(struct exchange *exchange)
-{
-    exchange_start(exchange, 200, "application/octet-stream", FILE_SIZE);
-    exchange_send_file(exchange, dup(file_fd), 0, FILE_SIZE, NULL);
-}
-
-#define CHUNK     (256u * 1024)
-#define PART_SIZE (FILE_SIZE - 4001)
-
-static atomic_uint check_calls, check_releases;
-static atomic_ullong check_bad_at, checked_to; /* A byte in the chunk that is bad; UINT64_MAX. */
-
-static enum error check_run(void *data, int fd, uint64_t offset, uint64_t length,
-                            struct reason *why)
-{
-    assert_ptr_equal(data, &check_calls);
-    assert_true(fd >= 0 && length > 0 && offset % CHUNK == 0 && length % CHUNK == 0);
-    atomic_fetch_add(&check_calls, 1);
-    if (atomic_load(&check_bad_at) >= offset && atomic_load(&check_bad_at) < offset + length) {
-        return (fail)(why, ERROR_CORRUPT, "a chunk is bad");
-    }
-    atomic_store(&checked_to, offset + length);
-    return page_cache_load(fd, offset, offset < FILE_SIZE ? 1 : 0, why);
-}
-
-static void check_release(void *data)
-{
-    assert_ptr_equal(data, &check_calls);
-    atomic_fetch_add(&check_releases, 1);
-}
-
-/* The middle of the file, checked. */
-static void checked_file(struct exchange *exchange)
-{
-    const struct file_check check = {&check_calls, CHUNK, check_run, check_release};
-
-    exchange_start(exchange, 200, "application/octet-stream", PART_SIZE);
-    exchange_send_file(exchange, dup(file_fd), 4000, PART_SIZE, &check);
-}
-
-static void cold_file(struct exchange *exchange)
-{
-    exchange_start(exchange, 200, "application/octet-stream", FILE_SIZE);
-    exchange_send_file(exchange, dup(cold_fd), 0, FILE_SIZE, NULL);
-}
-
-/* Longer than the file is. */
-static void long_file(struct exchange *exchange)
-{
-    exchange_start(exchange, 200, "application/octet-stream", FILE_SIZE + 1);
-    exchange_send_file(exchange, dup(file_fd), 0, FILE_SIZE + 1, NULL);
-}
-
 static void name(struct exchange *exchange)
 {
     struct bytes value;
@@ -176,10 +119,6 @@ static const struct route routes[] = {
     ROUTE(HTTP_PUT_, "/refuse", ACCESS_PUBLIC, refuse),
     ROUTE(HTTP_GET_, "/pieces", ACCESS_PUBLIC, pieces),
     ROUTE(HTTP_GET_, "/short", ACCESS_PUBLIC, short_of),
-    ROUTE(HTTP_GET_, "/file", ACCESS_PUBLIC, file),
-    ROUTE(HTTP_GET_, "/cold", ACCESS_PUBLIC, cold_file),
-    ROUTE(HTTP_GET_, "/checked", ACCESS_PUBLIC, checked_file),
-    ROUTE(HTTP_GET_, "/long", ACCESS_PUBLIC, long_file),
     ROUTE(HTTP_GET_, "/v2/{name}/x", ACCESS_PULL, name),
     ROUTE(HTTP_GET_, "/admin", ACCESS_PEER, hello),
     {0},
@@ -187,40 +126,6 @@ static const struct route routes[] = {
 
 /* --- helpers -----------------------------------------------------------------------------------
  */
-
-static struct buffer answer;
-
-static size_t occurrences(const char *text)
-{
-    const char *at = buffer_string(&answer);
-    size_t n = 0;
-
-    while ((at = strstr(at, text)) != NULL) {
-        at++;
-        n++;
-    }
-    return n;
-}
-
-static void talk(const char *request)
-{
-    http_client_talk(&server, bytes_of_string(request), &answer);
-}
-
-static void assert_answer(const char *text)
-{
-    if (strstr(buffer_string(&answer), text) == NULL) {
-        print_error("no \"%s\" in: %.600s\n", text, buffer_string(&answer));
-        fail();
-    }
-}
-
-static void append_repeated(struct buffer *out, const char *text, size_t n)
-{
-    while (n-- > 0) {
-        buffer_append_string(out, text);
-    }
-}
 
 /* --- requests that must be refused -------------------------------------------------------------
  */
@@ -248,67 +153,14 @@ static void test_parser__each_smuggling_attempt_is_refused_and_closed(void **sta
     }
 }
 
-static void test_parser__limits(void **state)
-{
-    struct buffer request;
-
-    (void)state;
-    buffer_init(&request, 1u << 20);
-    buffer_append_string(&request, "GET /hello?");
-    append_repeated(&request, "a", HTTP_TARGET_MAX);
-    buffer_append_string(&request, " HTTP/1.1\r\n" H "\r\n");
-    http_client_talk(&server, buffer_view(&request), &answer);
-    assert_answer("HTTP/1.1 414 ");
-
-    buffer_clear(&request);
-    buffer_append_string(&request, "GET /hello?");
-    append_repeated(&request, "a", HTTP_TARGET_MAX - 8);
-    buffer_append_string(&request, " HTTP/1.1\r\nConnection: close\r\n" H "\r\n");
-    http_client_talk(&server, buffer_view(&request), &answer);
-    assert_answer("HTTP/1.1 200 ");
-
-    buffer_clear(&request);
-    buffer_append_string(&request, "GET /hello HTTP/1.1\r\n" H "X: ");
-    append_repeated(&request, "a", HTTP_HEADERS_MAX);
-    buffer_append_string(&request, "\r\n\r\n");
-    http_client_talk(&server, buffer_view(&request), &answer);
-    assert_answer("HTTP/1.1 431 ");
-
-    buffer_clear(&request);
-    buffer_append_string(&request, "GET /hello HTTP/1.1\r\n" H);
-    append_repeated(&request, "X: a\r\n", HTTP_HEADER_COUNT_MAX);
-    buffer_append_string(&request, "\r\n");
-    http_client_talk(&server, buffer_view(&request), &answer);
-    assert_answer("HTTP/1.1 431 ");
-
-    /* Without an end in sight: refused as soon as it is certain. */
-    buffer_clear(&request);
-    buffer_append_string(&request, "GET /hello HTTP/1.1\r\n" H "X: ");
-    append_repeated(&request, "a", HTTP_HEADERS_MAX + 100);
-    http_client_talk(&server, buffer_view(&request), &answer);
-    assert_answer("HTTP/1.1 431 ");
-
-    buffer_clear(&request);
-    buffer_append_string(&request, "PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n");
-    append_repeated(&request, "8000\r\n", 1);
-    append_repeated(&request, "a", 0x8000);
-    append_repeated(&request, "\r\n8001\r\n", 1);
-    append_repeated(&request, "a", 0x8001);
-    buffer_append_string(&request,
-                         "\r\n0\r\n\r\nGET /hello HTTP/1.1\r\nConnection: close\r\n" H "\r\n");
-    http_client_talk(&server, buffer_view(&request), &answer);
-    assert_answer("HTTP/1.1 413 ");
-    assert_answer("hello");
-    buffer_release(&request);
-}
-
 /* --- requests that must work -------------------------------------------------------------------
  */
 
 static void test_server__pipelined_requests_are_answered_in_order(void **state)
 {
     (void)state;
-    talk("GET /hello HTTP/1.1\r\n" H "\r\n"
+    talk(&server,
+         "GET /hello HTTP/1.1\r\n" H "\r\n"
          "PUT /echo HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"
          "\r\n" /* RFC 9112, 2.2 */
          "PUT /echo HTTP/1.1\r\n" H "Transfer-Encoding: Chunked\r\n\r\n"
@@ -361,10 +213,11 @@ static void test_server__bytes_one_by_one(void **state)
 static void test_server__http_1_0(void **state)
 {
     (void)state;
-    talk("GET /pieces HTTP/1.0\r\n\r\n");
+    talk(&server, "GET /pieces HTTP/1.0\r\n\r\n");
     assert_answer("Connection: close");
     assert_true(bytes_ends_with(buffer_view(&answer), BYTES_LITERAL("\r\n\r\none two")));
-    talk("GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /hello HTTP/1.0\r\n\r\n");
+    talk(&server,
+         "GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /hello HTTP/1.0\r\n\r\n");
     assert_int_equal(occurrences("HTTP/1.1 200 "), 2);
     assert_int_equal(occurrences("Connection: keep-alive"), 1);
 }
@@ -372,19 +225,21 @@ static void test_server__http_1_0(void **state)
 static void test_server__headers_of_answers(void **state)
 {
     (void)state;
-    talk("GET /v2/a/blobs/c/x?q=1&p=2&q=a%2Bb+c HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+    talk(&server,
+         "GET /v2/a/blobs/c/x?q=1&p=2&q=a%2Bb+c HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
     assert_answer("Docker-Distribution-API-Version: registry/2.0\r\n");
     assert_answer("X-Query: a+b c\r\n");
     assert_answer("\r\n\r\na/blobs/c");
     assert_int_equal(occurrences("Injected"), 0);
-    talk("GET /v2/a/B/x HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+    talk(&server, "GET /v2/a/B/x HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
     assert_answer("HTTP/1.1 400 ");
     assert_answer("NAME_INVALID");
     assert_answer("Docker-Distribution-API-Version: registry/2.0\r\n");
-    talk("GET /nowhere HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+    talk(&server, "GET /nowhere HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
     assert_answer("HTTP/1.1 404 ");
     assert_answer("Content-Type: application/json\r\n");
-    talk("GET /admin HTTP/1.1\r\n" H "X-Caisson-Actor: node/1\r\nConnection: close\r\n\r\n");
+    talk(&server,
+         "GET /admin HTTP/1.1\r\n" H "X-Caisson-Actor: node/1\r\nConnection: close\r\n\r\n");
     assert_answer("HTTP/1.1 403 ");
 }
 
@@ -406,7 +261,7 @@ static void test_server__expect_continue(void **state)
     assert_true(http_client_read(fd, &answer, NULL));
     assert_true(bytes_starts_with(buffer_view(&answer), BYTES_LITERAL("HTTP/1.1 403 ")));
     close(fd);
-    talk("PUT /echo HTTP/1.1\r\n" H "Expect: a-miracle\r\nContent-Length: 3\r\n\r\nabc");
+    talk(&server, "PUT /echo HTTP/1.1\r\n" H "Expect: a-miracle\r\nContent-Length: 3\r\n\r\nabc");
     assert_answer("HTTP/1.1 417 ");
 }
 
@@ -456,121 +311,10 @@ static void test_server__a_paused_sink_holds_the_client_back(void **state)
     buffer_release(&request);
 }
 
-static void test_server__a_file_arrives_whole(void **state)
-{
-    const char *body;
-
-    (void)state;
-    talk("GET /file HTTP/1.1\r\n" H "\r\nHEAD /file HTTP/1.1\r\n" H
-         "\r\nGET /hello HTTP/1.1\r\nConnection: close\r\n" H "\r\n");
-    body = strstr(buffer_string(&answer), "\r\n\r\n") + 4;
-    assert_int_equal(body[0], 'b');
-    assert_int_equal(strspn(body, "b"), FILE_SIZE);
-    assert_int_equal(strncmp(body + FILE_SIZE, "HTTP/1.1 200 ", 13), 0);
-    assert_int_equal(occurrences("Content-Length: 3145745\r\n"), 2);
-    assert_true(bytes_ends_with(buffer_view(&answer), BYTES_LITERAL("\r\n\r\nhello")));
-}
-
-static const char *answer_body(void)
-{
-    const char *end = strstr(buffer_string(&answer), "\r\n\r\n");
-
-    assert_non_null(end);
-    return end + 4;
-}
-
-static void wait_for_releases(unsigned n)
-{
-    for (int i = 0; i < 1000 && atomic_load(&check_releases) < n; i++) {
-        usleep(5000);
-    }
-    assert_int_equal(atomic_load(&check_releases), n);
-}
-
-static void test_server__a_file_that_is_not_in_memory_arrives_whole(void **state)
-{
-    (void)state;
-    /* Pages that a socket still refers to would stay, hence a file of its own. */
-    assert_int_equal(fsync(cold_fd), 0);
-    assert_int_equal(posix_fadvise(cold_fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-    assert_false(page_cache_holds(cold_fd, 0, FILE_SIZE));
-    talk("GET /cold HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
-    assert_int_equal(strspn(answer_body(), "b"), FILE_SIZE);
-    assert_true(page_cache_holds(cold_fd, 0, FILE_SIZE));
-}
-
-static void test_server__a_checked_file_leaves_only_as_far_as_it_is_good(void **state)
-{
-    static const uint64_t bad[] = {0, CHUNK, 1u << 20, (2u << 20) + 1, FILE_SIZE - 1};
-    unsigned i;
-
-    (void)state;
-    atomic_store(&check_releases, 0);
-    atomic_store(&check_bad_at, UINT64_MAX);
-    talk("GET /checked HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
-    assert_int_equal(strspn(answer_body(), "b"), PART_SIZE);
-    assert_true(atomic_load(&checked_to) >= FILE_SIZE - 1);
-    assert_int_equal(atomic_load(&check_calls), 4);
-    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        uint64_t good = bad[i] - bad[i] % CHUNK;
-
-        atomic_store(&check_bad_at, bad[i]);
-        talk("GET /checked HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
-        assert_true(strlen(answer_body()) < PART_SIZE);
-        assert_true(strlen(answer_body()) <= (good > 4000 ? good - 4000 : 0));
-    }
-    wait_for_releases(1 + i);
-}
-
-static void test_server__a_file_shorter_than_announced_is_cut(void **state)
-{
-    (void)state;
-    talk("GET /long HTTP/1.1\r\n" H "\r\nGET /hello HTTP/1.1\r\n" H "\r\n");
-    assert_true(strspn(answer_body(), "b") <= FILE_SIZE);
-    assert_int_equal(occurrences("hello"), 0);
-}
-
-/* A client that stops reading holds none of the file in memory, and gets all of it later. */
-static void test_server__a_client_that_reads_later_gets_it_all(void **state)
-{
-    int fds[8], i;
-
-    (void)state;
-    atomic_store(&check_bad_at, UINT64_MAX);
-    for (i = 0; i < 8; i++) {
-        fds[i] = http_client_open(&server);
-        http_client_send(fds[i],
-                         BYTES_LITERAL("GET /checked HTTP/1.1\r\n" H "Connection: close\r\n\r\n"));
-    }
-    usleep(100000);
-    talk("GET /hello HTTP/1.1\r\nConnection: close\r\n" H "\r\n");
-    assert_answer("hello");
-    for (i = 0; i < 8; i++) {
-        buffer_clear(&answer);
-        assert_true(http_client_read(fds[i], &answer, NULL));
-        assert_int_equal(strspn(answer_body(), "b"), PART_SIZE);
-        close(fds[i]);
-    }
-}
-
-/* A client that goes away in the middle: the check is released all the same. */
-static void test_server__a_client_that_leaves_a_file_behind(void **state)
-{
-    unsigned before = atomic_load(&check_releases);
-    int fd = http_client_open(&server);
-    char first;
-
-    (void)state;
-    http_client_send(fd, BYTES_LITERAL("GET /checked HTTP/1.1\r\n" H "\r\n"));
-    assert_int_equal(recv(fd, &first, 1, 0), 1); /* It is being answered. */
-    close(fd);                                   /* With bytes unread: a reset. */
-    wait_for_releases(before + 1);
-}
-
 static void test_server__a_short_answer_is_cut_not_completed(void **state)
 {
     (void)state;
-    talk("GET /short HTTP/1.1\r\n" H "\r\nGET /hello HTTP/1.1\r\n" H "\r\n");
+    talk(&server, "GET /short HTTP/1.1\r\n" H "\r\nGET /hello HTTP/1.1\r\n" H "\r\n");
     assert_int_equal(occurrences("hello"), 0);
 }
 
@@ -620,89 +364,12 @@ static void test_server__a_body_cut_short_ends_the_sink(void **state)
     close(fd);
 }
 
-static void test_server__slow_clients_are_let_go(void **state)
-{
-    const struct http_listener_options limits = {
-        .header_ms = 200, .idle_ms = 300, .body_ms = 200, .write_ms = 300};
-    static struct http_server impatient;
-    int fd;
-
-    (void)state;
-    memset(&impatient, 0, sizeof impatient);
-    http_server_start(&impatient, routes, &limits, true);
-    fd = http_client_open(&impatient);
-    buffer_clear(&answer);
-    http_client_send(fd, BYTES_LITERAL("GET /hello HTTP/1.1\r\nX: "));
-    assert_true(http_client_read(fd, &answer, NULL));
-    assert_answer("HTTP/1.1 408 ");
-    close(fd);
-    fd = http_client_open(&impatient);
-    buffer_clear(&answer);
-    http_client_send(fd, BYTES_LITERAL("PUT /echo HTTP/1.1\r\n" H "Content-Length: 9\r\n\r\nabc"));
-    assert_true(http_client_read(fd, &answer, NULL));
-    assert_answer("HTTP/1.1 408 ");
-    close(fd);
-    fd = http_client_open(&impatient); /* Idle after an answer. */
-    buffer_clear(&answer);
-    http_client_send(fd, BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "\r\n"));
-    assert_true(http_client_read(fd, &answer, NULL));
-    assert_answer("hello");
-    close(fd);
-    http_server_stop(&impatient);
-}
-
-static void test_server__over_the_limit_the_oldest_that_waits_goes(void **state)
-{
-    const struct http_listener_options limits = {.connections_max = 2};
-    static struct http_server small;
-    int fds[3];
-
-    (void)state;
-    memset(&small, 0, sizeof small);
-    http_server_start(&small, routes, &limits, true);
-    fds[0] = http_client_open(&small);
-    fds[1] = http_client_open(&small);
-    buffer_clear(&answer);
-    http_client_send(fds[1], BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "\r\n"));
-    assert_true(http_client_read(fds[1], &answer, "hello"));
-    fds[2] = http_client_open(&small);
-    buffer_clear(&answer);
-    http_client_send(fds[2], BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "\r\n"));
-    assert_true(http_client_read(fds[2], &answer, "hello"));
-    buffer_clear(&answer);
-    (void)http_client_read(fds[0], &answer, NULL); /* Its end: it has said nothing all the time. */
-    assert_int_equal(answer.size, 0);
-    buffer_clear(&answer);
-    http_client_send(fds[1], BYTES_LITERAL("GET /hello HTTP/1.1\r\n" H "\r\n"));
-    assert_true(http_client_read(fds[1], &answer, "hello"));
-    close(fds[0]);
-    close(fds[1]);
-    close(fds[2]);
-    http_server_stop(&small);
-}
-
 /* --- set up ------------------------------------------------------------------------------------
  */
-
-/* A file that is all 'b', without a name. */
-static int make_file(void)
-{
-    char path[] = "/tmp/caisson-http-XXXXXX";
-    char *content = memory_alloc(FILE_SIZE);
-    int fd = mkstemp(path);
-
-    memset(content, 'b', FILE_SIZE);
-    assert_true(fd >= 0 && write(fd, content, FILE_SIZE) == FILE_SIZE);
-    free(content);
-    unlink(path);
-    return fd;
-}
 
 static int set_up(void **state)
 {
     (void)state;
-    file_fd = make_file();
-    cold_fd = make_file();
     buffer_init(&answer, 64u << 20);
     http_server_start(&server, routes, NULL, true);
     return 0;
@@ -713,8 +380,6 @@ static int tear_down(void **state)
     (void)state;
     http_server_stop(&server);
     buffer_release(&answer);
-    close(file_fd);
-    close(cold_fd);
     return 0;
 }
 
@@ -722,7 +387,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parser__each_smuggling_attempt_is_refused_and_closed),
-        cmocka_unit_test(test_parser__limits),
         cmocka_unit_test(test_server__pipelined_requests_are_answered_in_order),
         cmocka_unit_test(test_server__bytes_one_by_one),
         cmocka_unit_test(test_server__http_1_0),
@@ -730,16 +394,8 @@ int main(void)
         cmocka_unit_test(test_server__expect_continue),
         cmocka_unit_test(test_server__an_early_answer_survives_the_unread_body),
         cmocka_unit_test(test_server__a_paused_sink_holds_the_client_back),
-        cmocka_unit_test(test_server__a_file_arrives_whole),
-        cmocka_unit_test(test_server__a_file_that_is_not_in_memory_arrives_whole),
-        cmocka_unit_test(test_server__a_checked_file_leaves_only_as_far_as_it_is_good),
-        cmocka_unit_test(test_server__a_file_shorter_than_announced_is_cut),
-        cmocka_unit_test(test_server__a_client_that_reads_later_gets_it_all),
-        cmocka_unit_test(test_server__a_client_that_leaves_a_file_behind),
         cmocka_unit_test(test_server__a_short_answer_is_cut_not_completed),
         cmocka_unit_test(test_server__a_body_cut_short_ends_the_sink),
-        cmocka_unit_test(test_server__slow_clients_are_let_go),
-        cmocka_unit_test(test_server__over_the_limit_the_oldest_that_waits_goes),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
