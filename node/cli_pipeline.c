@@ -39,8 +39,7 @@ static int read_file(const char *path, struct buffer *out)
                : cli_fail(CLI_USAGE, "%s is larger than %u bytes", path, PIPELINE_SIZE_MAX);
 }
 
-/* The document of the file; NULL after a sentence. */
-static json_t *read_document(const char *path)
+json_t *cli_read_yaml(const char *path)
 {
     struct reason why = {""};
     json_t *document = NULL;
@@ -81,7 +80,7 @@ int cli_pipeline_apply_run(int argc, char **argv)
     if (code != CLI_OK) {
         return code;
     }
-    document = read_document(file);
+    document = cli_read_yaml(file);
     if (document == NULL) {
         return CLI_USAGE;
     }

@@ -1,6 +1,7 @@
 #include "node/cli_promotion.h"
 
 #include "base/json.h"
+#include "promotion/document.h"
 #include "promotion/duration.h"
 #include "promotion/repository_map.h"
 
@@ -12,10 +13,11 @@
 
 struct wish {
     struct cli_client client;
-    const char *to, *pipeline, *reason, *wait, *key;
+    const char *to, *pipeline, *reason, *wait, *key, *set;
     struct cli_list tags;
     bool is_dry_run;
     uint64_t wait_ms;
+    json_t *document; /* Of the set; its texts are borrowed. */
 };
 
 /* One IMAGE as an item; NULL after a sentence. */
@@ -97,11 +99,64 @@ static char *find_pipeline(const struct wish *wish, const json_t *items, int *co
     return name;
 }
 
-/* The request's body; NULL after a sentence. */
-static json_t *make_body(const struct wish *wish, int argc, char **argv, int *code)
+/* An image of a release set: "REPOSITORY:TAG", or an object as the API takes it. NULL after a
+ * sentence. */
+static json_t *item_of_set(const struct wish *wish, json_t *image)
 {
-    json_t *items = json_array(), *body;
-    char *found = NULL;
+    if (json_is_string(image)) {
+        return item_of(wish, json_string_value(image));
+    }
+    if (!json_is_object(image)) {
+        (void)cli_fail(CLI_USAGE,
+                       "%s: an image is \"REPOSITORY:TAG\", or an object with repo, "
+                       "digest or tag, tags and channels",
+                       wish->set);
+        return NULL;
+    }
+    return json_incref(image);
+}
+
+/* The images of the file; reason and pipeline too, where no option says them. NULL after a
+ * sentence. */
+static json_t *items_of_set(struct wish *wish)
+{
+    static const char *const allowed[] = {"pipeline", "reason", "images", NULL};
+    json_t *document = cli_read_yaml(wish->set), *items = NULL, *image, *item;
+    struct reason why = {""};
+    size_t i;
+
+    if (document == NULL) {
+        return NULL;
+    }
+    wish->document = document;
+    if (document_check_members(document, wish->set, allowed, NULL, &why) != OK) {
+        (void)cli_fail(CLI_USAGE, "%s", why.text);
+        return NULL;
+    }
+    items = json_array();
+    json_array_foreach(json_object_get(document, "images"), i, image)
+    {
+        item = item_of_set(wish, image);
+        if (item == NULL) {
+            json_decref(items);
+            return NULL;
+        }
+        json_array_append_new(items, item);
+    }
+    if (json_array_size(items) == 0) {
+        (void)cli_fail(CLI_USAGE, "%s: \"images\" lists what is promoted", wish->set);
+        json_decref(items);
+        return NULL;
+    }
+    wish->reason = wish->reason != NULL ? wish->reason : json_member_string(document, "reason");
+    wish->pipeline = wish->pipeline != NULL ? wish->pipeline
+                                            : json_member_string(document, "pipeline");
+    return items;
+}
+
+static json_t *items_of_images(const struct wish *wish, int argc, char **argv)
+{
+    json_t *items = json_array();
     int i;
 
     for (i = 1; i <= argc; i++) {
@@ -109,10 +164,23 @@ static json_t *make_body(const struct wish *wish, int argc, char **argv, int *co
 
         if (item == NULL) {
             json_decref(items);
-            *code = CLI_USAGE;
             return NULL;
         }
         json_array_append_new(items, item);
+    }
+    return items;
+}
+
+/* The request's body; NULL after a sentence. */
+static json_t *make_body(struct wish *wish, int argc, char **argv, int *code)
+{
+    json_t *items = wish->set != NULL ? items_of_set(wish) : items_of_images(wish, argc, argv);
+    json_t *body;
+    char *found = NULL;
+
+    if (items == NULL) {
+        *code = CLI_USAGE;
+        return NULL;
     }
     if (wish->pipeline == NULL) {
         found = find_pipeline(wish, items, code);
@@ -139,6 +207,7 @@ static int read_wish(int argc, char **argv, struct wish *wish, int *n)
                                          {"--reason", CLI_TEXT, &wish->reason},
                                          {"--wait", CLI_TEXT, &wish->wait},
                                          {"--key", CLI_TEXT, &wish->key},
+                                         {"--set", CLI_TEXT, &wish->set},
                                          {"--tag", CLI_LIST, &wish->tags},
                                          {"--dry-run", CLI_FLAG, &wish->is_dry_run},
                                          {0}};
@@ -149,9 +218,9 @@ static int read_wish(int argc, char **argv, struct wish *wish, int *n)
     if (*n < 0) {
         return CLI_USAGE;
     }
-    if (*n == 0 || wish->to == NULL) {
+    if ((*n == 0) == (wish->set == NULL) || wish->to == NULL) {
         return cli_fail(CLI_USAGE, "say what and where to: caisson promote REPOSITORY:TAG --to "
-                                   "STAGE");
+                                   "STAGE, or --set FILE instead of the images");
     }
     if (wish->wait != NULL &&
         duration_parse(bytes_of_string(wish->wait), &wish->wait_ms, &why) != OK) {
@@ -170,8 +239,9 @@ int cli_promote_run(int argc, char **argv)
         return code;
     }
     body = make_body(&wish, n, argv, &code);
-    if (body == NULL) {
-        return code;
+    if (body != NULL) {
+        code = cli_promotion_request(&wish.client, body, wish.key, wish.wait_ms);
     }
-    return cli_promotion_request(&wish.client, body, wish.key, wish.wait_ms);
+    json_decref(wish.document);
+    return code;
 }

@@ -320,6 +320,9 @@ const struct cli_command cli_promotion_commands[] = {
      "\n"
      "  --to STAGE         where to\n"
      "  --pipeline NAME    default: the one that has the repository\n"
+     "  --set FILE         a release set, instead of IMAGE: YAML with \"images\", a list of IMAGEs "
+     "or\n"
+     "                     of objects {repo, tag or digest, tags, channels}; pipeline, reason\n"
      "  --tag TAG          tag to set there (default: the tag of IMAGE); may be repeated\n"
      "  --reason TEXT      for those who approve\n"
      "  --wait TIME        wait for the end, such as 90s or 10m\n"
@@ -329,7 +332,8 @@ const struct cli_command cli_promotion_commands[] = {
      "Examples:\n"
      "  caisson promote dev/shop/web:1.4.2 --to test --wait 1m\n"
      "  caisson promote test/shop/web:1.4.2 test/shop/api:2.0.1 --to prod --reason CHG-1042\n"
-     "  caisson promote test/shop/web:1.4.2 --to prod --tag stable --dry-run\n" EXIT_CODES,
+     "  caisson promote test/shop/web:1.4.2 --to prod --tag stable --dry-run\n"
+     "  caisson promote --set release.yaml --to prod --wait 10m\n" EXIT_CODES,
      cli_promote_run},
     {"promotions", GROUP, "list promotions",
      "Usage: caisson promotions [--pipeline NAME] [--state STATE]\n"
@@ -407,6 +411,25 @@ const struct cli_command cli_promotion_commands[] = {
     {"pipeline list", GROUP, "list pipelines",
      "Usage: caisson pipeline list\n\nExample:\n  caisson pipeline list -o json\n",
      cli_pipeline_list_run},
+    {"policy lint", GROUP, "check a pipeline's file, without a server",
+     "Usage: caisson policy lint -f FILE\n"
+     "\n"
+     "Says what would be refused, with its place, and what is allowed but lets more through than\n"
+     "it may seem: a stage at the end without approvals, gates that only warn.\n"
+     "\nExit codes: 0 good, 2 it would be refused.\n"
+     "\nExample:\n  caisson policy lint -f shop.yaml\n",
+     cli_policy_lint_run},
+    {"policy test", GROUP, "say what a pipeline's file would do to promotions that are open",
+     "Usage: caisson policy test -f FILE\n"
+     "\n"
+     "Changes nothing: the server judges every open promotion of the pipeline by the document in\n"
+     "force and by this one.\n"
+     "\nExample:\n  caisson policy test -f shop.yaml\n",
+     cli_policy_test_run},
+    {"policy apply", GROUP, "the same as pipeline apply",
+     "Usage: caisson policy apply -f FILE [--dry-run]\n\nSee caisson pipeline apply --help.\n"
+     "\nExample:\n  caisson policy apply -f shop.yaml\n",
+     cli_pipeline_apply_run},
     {"pipeline approve", GROUP, "agree to the change of a pipeline that waits",
      "Usage: caisson pipeline approve NAME\n"
      "\n"

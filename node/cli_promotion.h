@@ -29,6 +29,9 @@ int cli_promotion_request(const struct cli_client *client, json_t *body, const c
 /* "/api/v1/promotions/ID" and suffix. False after a sentence: no id. */
 bool cli_promotion_path(const char *id, const char *suffix, char *path, size_t size);
 
+/* The YAML (or JSON) document of a file, "-" for standard input; NULL after a sentence. */
+json_t *cli_read_yaml(const char *path);
+
 /* The rows of the files. */
 int cli_promote_run(int argc, char **argv);
 int cli_approve_run(int argc, char **argv);
@@ -38,6 +41,8 @@ int cli_cancel_run(int argc, char **argv);
 int cli_pipeline_apply_run(int argc, char **argv);
 int cli_pipeline_show_run(int argc, char **argv);
 int cli_pipeline_list_run(int argc, char **argv);
+int cli_policy_lint_run(int argc, char **argv);
+int cli_policy_test_run(int argc, char **argv);
 int cli_pipeline_approve_run(int argc, char **argv);
 int cli_pipeline_reject_run(int argc, char **argv);
 

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "node/control.h"
@@ -164,6 +165,58 @@ static enum error check_document(struct exchange *exchange, struct bytes body, c
     return error;
 }
 
+struct trial {
+    struct exchange *exchange;
+    struct catalog_txn txn;
+    const struct pipeline *pipeline;
+    json_t *open;
+};
+
+/* How an open promotion stands, by the document in force and by the one that is tried. */
+static bool visit_trial(void *data, struct bytes id)
+{
+    struct trial *trial = data;
+    struct evaluation now, then = {.verdict = VERDICT_BLOCKED, .code = "PLAN_IMPOSSIBLE"};
+    struct promotion promotion;
+    struct reason why = {""};
+
+    if (promotion_load(&trial->txn, id, &promotion) != OK) {
+        return true;
+    }
+    if (bytes_equal_string(promotion.pipeline, trial->pipeline->name) &&
+        promotion_is_visible(trial->exchange, &promotion)) {
+        evaluate_stored(&trial->txn, &promotion, clock_wall_ms(), &now);
+        if (plan_again(&trial->txn, trial->pipeline, &promotion, &why) == OK) {
+            evaluate_planned(&trial->txn, trial->pipeline, &promotion, clock_wall_ms(), &then);
+        }
+        json_array_append_new(trial->open,
+                              json_pack("{s:o, s:o, s:s, s:s, s:s}", "id", view_text(id), "to",
+                                        view_text(promotion.to), "now", verdict_name(now.verdict),
+                                        "then", verdict_name(then.verdict), "code", then.code));
+    }
+    promotion_release(&promotion);
+    return true;
+}
+
+/* What the document would do, if it were set now. */
+static void answer_trial(struct exchange *exchange, struct bytes body, const char *revision)
+{
+    struct trial trial = {.exchange = exchange, .open = json_array()};
+    struct pipeline *pipeline = NULL;
+    struct reason why = {""};
+
+    if (pipeline_parse(body, exchange_parameter(exchange, "pipeline"), &pipeline, &why) == OK) {
+        trial.pipeline = pipeline;
+        catalog_read(exchange_worker(exchange)->catalog, &trial.txn);
+        promotion_list_open(&trial.txn, visit_trial, &trial);
+        catalog_done(&trial.txn);
+    }
+    pipeline_release(pipeline);
+    exchange_answer_json(
+        exchange, 200,
+        json_pack("{s:b, s:s, s:o}", "dry_run", 1, "revision", revision, "open", trial.open));
+}
+
 static void put_body_cb(struct exchange *exchange, struct bytes body)
 {
     char revision[DIGEST_TEXT_MAX] = "";
@@ -182,8 +235,7 @@ static void put_body_cb(struct exchange *exchange, struct bytes body)
         return;
     }
     if (exchange_query(exchange, "dry_run", 0, &dry_run) && !bytes_equal_string(dry_run, "0")) {
-        exchange_answer_json(exchange, 200,
-                             json_pack("{s:b, s:s}", "dry_run", 1, "revision", revision));
+        answer_trial(exchange, body, revision);
         return;
     }
     putting = memory_zero(sizeof *putting);
