@@ -112,7 +112,7 @@ static void test_tags__versions_by_a_pattern(void **state)
     size_t i;
 
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char document[1024], rules[128], id[8];
+        char document[1024], rules[128], id[24];
 
         snprintf(rules, sizeof rules, ",\"tags\":{\"version\":\"%s\"}", cases[i].pattern);
         snprintf(document, sizeof document, TAGGED("%s"), rules);

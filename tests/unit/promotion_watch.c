@@ -50,7 +50,7 @@ static void open_many(struct catalog_fixture *fixture, struct digest images[WAIT
     int i;
 
     for (i = 0; i < WAITING; i++) {
-        char repository[64], source[64], id[8], other[8];
+        char repository[64], source[64], id[16], other[16];
 
         snprintf(repository, sizeof repository, "dev/shop/web-%d", i);
         snprintf(source, sizeof source, "test/shop/web-%d", i);
