@@ -77,6 +77,52 @@ void pipeline_get(struct exchange *exchange)
     promotion_read_then(exchange, answer_pipeline);
 }
 
+/* --- GET /pipelines/{pipeline}/revisions ------------------------------------------------------ */
+
+#define REVISIONS_DEFAULT 50
+#define REVISIONS_MAX     500
+
+static void answer_revisions(struct exchange *exchange)
+{
+    struct bytes name = exchange_parameter(exchange, "pipeline");
+    json_t *list = json_array();
+    struct policy_record record;
+    struct catalog_txn txn;
+    uint64_t n, before, number = 0;
+
+    if (!promotion_query_uint(exchange, "n", REVISIONS_DEFAULT, REVISIONS_MAX, &n) ||
+        !promotion_query_uint(exchange, "before", 0, INT64_MAX, &before)) {
+        json_decref(list);
+        return;
+    }
+    catalog_read(exchange_worker(exchange)->catalog, &txn);
+    number = policy_find(&txn, name, &record) == OK ? record.number : 0;
+    if (number == 0) {
+        exchange_fail_as(exchange, 404, "NOT_FOUND", NULL, "there is no such pipeline");
+    }
+    for (number = before > 0 && before - 1 < number ? before - 1 : number;
+         number > 0 && json_array_size(list) < n; number--) {
+        if (policy_find_number(&txn, name, number, &record) == OK) {
+            json_array_append_new(
+                list,
+                json_pack("{s:I, s:o, s:o, s:o, s:I}", "number", (json_int_t)number, "revision",
+                          view_digest(&record.revision), "changed", view_time(record.time_ms), "by",
+                          view_text(record.actor), "raft_index", (json_int_t)record.index));
+        }
+    }
+    if (policy_find(&txn, name, &record) == OK) {
+        exchange_answer_json(exchange, 200,
+                             json_pack("{s:o, s:O}", "name", view_text(name), "revisions", list));
+    }
+    json_decref(list);
+    catalog_done(&txn);
+}
+
+void pipeline_get_revisions(struct exchange *exchange)
+{
+    promotion_read_then(exchange, answer_revisions);
+}
+
 /* --- PUT /pipelines/{pipeline} --------------------------------------------------------------- */
 
 struct putting {

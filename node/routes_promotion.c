@@ -237,6 +237,8 @@ const struct route routes_promotion[] = {
     ROUTE(HTTP_GET_ | HTTP_HEAD_, "/api/v1/pipelines", ACCESS_LOGIN, pipeline_get_all),
     ROUTE(HTTP_GET_ | HTTP_HEAD_, "/api/v1/pipelines/{pipeline}", ACCESS_LOGIN, pipeline_get),
     ROUTE(HTTP_PUT_, "/api/v1/pipelines/{pipeline}", ACCESS_ADMIN, pipeline_put),
+    ROUTE(HTTP_GET_ | HTTP_HEAD_, "/api/v1/pipelines/{pipeline}/revisions", ACCESS_LOGIN,
+          pipeline_get_revisions),
     ROUTE(HTTP_GET_ | HTTP_HEAD_, "/api/v1/pipelines/{pipeline}/change", ACCESS_LOGIN,
           policy_change_get),
     ROUTE(HTTP_POST_, "/api/v1/pipelines/{pipeline}/change", ACCESS_LOGIN, policy_change_post),

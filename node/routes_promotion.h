@@ -11,6 +11,7 @@
  *   GET  /api/v1/pipelines/{name}               the document, its revision as ETag; ?number=N: an
  *                                               earlier one
  *   PUT  /api/v1/pipelines/{name}               If-Match; ?dry_run=1 only checks; 200
+ *   GET  /api/v1/pipelines/{name}/revisions     ?n=&before=: newest first
  *   GET  /api/v1/pipelines/{name}/change        a change that waits for people
  *   POST /api/v1/pipelines/{name}/change        {"decision": "approve" or "reject", "revision"}
  *   POST /api/v1/promotions                     Idempotency-Key; 200 committed, 202 open, 412 a
@@ -51,6 +52,7 @@ void promotion_follow(struct exchange *exchange);
 void pipeline_put(struct exchange *exchange);
 void pipeline_get(struct exchange *exchange);
 void pipeline_get_all(struct exchange *exchange);
+void pipeline_get_revisions(struct exchange *exchange);
 /* routes_policy_change.c */
 void policy_change_get(struct exchange *exchange);
 void policy_change_post(struct exchange *exchange);

@@ -68,6 +68,8 @@ def test_answers_fit_the_description(cluster):
             (f"{API}/digests/{{digest}}", f"{API}/digests/{digest}"),
             (f"{API}/promotions/{{id}}/receipt",
              f"{API}/promotions/{committed.json()['id']}/receipt"),
+            (f"{API}/pipelines/{{pipeline}}/revisions", f"{API}/pipelines/{name}/revisions"),
+            (f"{API}/pipelines/{{pipeline}}/revisions", f"{API}/pipelines/none/revisions"),
             (f"{API}/pipelines/{{pipeline}}/change", f"{API}/pipelines/{name}/change"),
             (f"{API}/diff", f"{API}/diff?pipeline={name}&from=test&to=prod"),
             (f"{API}/statuses", f"{API}/statuses?digest={digest}"),

@@ -35,6 +35,11 @@ def test_a_change_waits_for_two_people(cluster, run):
     for node in (1, 2, 3):
         assert cluster.call(node, path).json() == document
         assert cluster.call(node, path + "/change").status == 404
+    listed = cluster.call(2, path + "/revisions").json()["revisions"]
+    assert [one["number"] for one in listed] == [3, 2, 1]
+    assert listed[0]["revision"] == change["revision"]
+    assert listed[0]["by"] == people[1][0]
+    assert len(cluster.call(1, path + "/revisions?before=2").json()["revisions"]) == 1
     kinds = [entry["kind"] for entry in
              cluster.call(1, f"/api/v1/audit/entries?pipeline={name}").json()["entries"]]
     assert kinds == ["policy.changed", "policy.changed", "policy.change-proposed",

@@ -35,6 +35,7 @@ static const struct expected {
     {GET, "/api/v1/pipelines", ACCESS_LOGIN},
     {GET, "/api/v1/pipelines/{pipeline}", ACCESS_LOGIN},
     {PUT, "/api/v1/pipelines/{pipeline}", ACCESS_ADMIN},
+    {GET, "/api/v1/pipelines/{pipeline}/revisions", ACCESS_LOGIN},
     {GET | POST, "/api/v1/pipelines/{pipeline}/change", ACCESS_LOGIN},
     {GET | POST, "/api/v1/promotions", ACCESS_LOGIN},
     {GET, "/api/v1/promotions/{id}", ACCESS_LOGIN},
