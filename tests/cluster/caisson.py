@@ -39,13 +39,41 @@ def _all_free(ports):
     return True
 
 
+_reserved = {}  # By base port: what keeps the blocks of ten from the other tests of this machine.
+
+
+def _reserve(base):
+    """Whether nobody else has these three blocks. A name of a socket that no file stands for: it is
+    free again when this process ends, whatever happens, and a node that is killed in between
+    finds its ports as it left them."""
+    with contextlib.ExitStack() as stack:
+        for room in (0, 100, 200):
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            try:
+                sock.bind(f"\0caisson-test-ports-{base + room}")
+            except OSError:
+                return False
+        _reserved[base] = stack.pop_all()
+    return True
+
+
 def free_base_port(nodes=3):
-    """A base port whose client, log and content ports are all free (below the ephemeral range)."""
-    for _ in range(200):
+    """A base port whose client, log and content ports are all free (below the ephemeral range),
+    and reserved until release_base_port() or the end of this process."""
+    assert nodes < 10
+    for _ in range(1000):
         base = random.randrange(10000, 32000, 10)
+        if base in _reserved or not _reserve(base):
+            continue
         if _all_free([base + room + i for room in (0, 100, 200) for i in range(1, nodes + 1)]):
             return base
+        release_base_port(base)
     raise RuntimeError("no free ports found")
+
+
+def release_base_port(base):
+    """Nothing happens to one that is not reserved."""
+    _reserved.pop(base, contextlib.ExitStack()).close()
 
 
 class Answer:
@@ -215,6 +243,7 @@ class Cluster:
         subprocess.run([str(ROOT / "scripts" / "cluster"), "stop", "--dir", str(self.dir)],
                        capture_output=True, check=False, timeout=90)
         shutil.rmtree(self.dir, ignore_errors=True)
+        release_base_port(self.base_port)
 
     # --- a small OCI client ---
 

@@ -242,9 +242,7 @@ listen caisson
 @contextlib.contextmanager
 def proxy(name, node_port):
     """The port of a proxy before node_port."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = caisson.free_base_port(1) + 1
     directory = pathlib.Path(tempfile.mkdtemp(prefix="caisson-proxy."))
     path = directory / "config"
     path.write_text((NGINX if name == "nginx" else HAPROXY).format(dir=directory, port=port,
@@ -261,6 +259,7 @@ def proxy(name, node_port):
         process.kill()
         process.wait()
         shutil.rmtree(directory, ignore_errors=True)
+        caisson.release_base_port(port - 1)
 
 
 REQUEST_LINE = re.compile(rb"(?:GET|HEAD|PUT|POST|PATCH|DELETE) \S+ HTTP/1\.[01]\r\n")

@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 import time
 
+import caisson
+
 PROGRAM = shutil.which("docker-registry")
 CONFIGURATION = """version: 0.1
 log:
@@ -29,9 +31,8 @@ class DockerRegistry:
 
     def __init__(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="docker-registry-test."))
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{sock.getsockname()[1]}"
+        self.base_port = caisson.free_base_port(1)
+        self.address = f"127.0.0.1:{self.base_port + 1}"
         self.url = "http://" + self.address
         self.process = None
 
@@ -57,3 +58,4 @@ class DockerRegistry:
         self.process.kill()
         self.process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+        caisson.release_base_port(self.base_port)

@@ -231,6 +231,7 @@ class Nodes(caisson.Cluster):  # pylint: disable=super-init-not-called
         for process in self.processes.values():
             process.wait(20)
         shutil.rmtree(self.dir, ignore_errors=True)
+        caisson.release_base_port(self.base_port)
 
     # --- what must hold after a fault ---
 
