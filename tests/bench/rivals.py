@@ -13,7 +13,8 @@ class Missing(Exception):
     """A rival that is not installed."""
 
 
-def _need(program, package):
+def need(program, package):
+    """Its path, or Missing."""
     path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
     if path is None:
         raise Missing(f"{program} (Debian's {package}) is not installed")
@@ -55,7 +56,7 @@ def certificate(directory):
 @contextlib.contextmanager
 def registry(directory, tls=None):
     """Debian's docker-registry, with its files in the directory; the port."""
-    program = _need("docker-registry", "docker-registry")
+    program = need("docker-registry", "docker-registry")
     port = free_port()
     config = directory / f"registry-{port}.yml"
     secure = f"\n  tls:\n    certificate: {tls[0]}\n    key: {tls[1]}" if tls else ""
@@ -71,7 +72,7 @@ def registry(directory, tls=None):
 @contextlib.contextmanager
 def nginx(directory, tls=None):
     """nginx with sendfile serving directory/www by as many workers as Caisson has; the port."""
-    program = _need("nginx", "nginx-light")
+    program = need("nginx", "nginx-light")
     port = free_port()
     place = directory / f"nginx-{port}"
     place.mkdir()
