@@ -67,6 +67,7 @@ static const struct key keys[] = {
     {"repair_rate", KEY_SIZE, FIELD(repair_rate), 0, UINT64_MAX},
     {"scrub_rate", KEY_SIZE, FIELD(scrub_rate), 0, UINT64_MAX},
     {"scrub_interval_hours", KEY_UINT, FIELD(scrub_interval_hours), 1, 100000},
+    {"drain_seconds", KEY_UINT, FIELD(drain_seconds), 1, 3600},
 };
 #define N_KEYS (sizeof keys / sizeof keys[0])
 
@@ -80,6 +81,7 @@ void config_init(struct config *config)
         .free_space_mark = 1ull << 30,
         .scrub_rate = 20ull << 20,
         .scrub_interval_hours = 168,
+        .drain_seconds = 8,
     };
     snprintf(config->data_dir, sizeof config->data_dir, "./caisson-data");
     snprintf(config->listen, sizeof config->listen, "127.0.0.1:5000");

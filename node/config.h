@@ -39,6 +39,7 @@ struct config {
     uint64_t repair_rate;          /* Bytes per second; 0 (the default): as fast as it goes. */
     uint64_t scrub_rate;           /* Bytes per second; default 20 MiB. 0: only when asked for. */
     unsigned scrub_interval_hours; /* From the start of a pass to that of the next; default 168. */
+    unsigned drain_seconds;        /* What requests under way get when the node stops; default 8. */
     bool may_init; /* An empty data directory becomes a cluster of one (never from a file: a disk
                       that was not mounted must not turn into a new registry). */
 };

@@ -54,6 +54,7 @@ static enum error open_tasks(struct node *node, struct reason *why)
     for (i = 0; i < node->n_workers; i++) {
         node->workers[i].repair = node->repair;
         node->workers[i].scrub = node->scrub;
+        node->workers[i].drain_ms = (uint64_t)node->config->drain_seconds * 1000;
     }
     return rv;
 }

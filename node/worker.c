@@ -5,8 +5,6 @@
 #include "node/manifest_load.h"
 #include "node/peers.h"
 
-/* How long requests under way may take once a stop was asked for. */
-#define DRAIN_MS 8000
 /* How often a closing worker looks whether everything under way came to its end. */
 #define SETTLE_TICK_MS 10
 
@@ -82,9 +80,9 @@ static void drain_run(struct task *task)
     struct worker *worker = container_of(task, struct worker, task);
 
     worker->closing = 2;
-    worker->drain_deadline_ms = uv_now(&worker->loop) + DRAIN_MS;
-    http_listener_close(worker->clients, DRAIN_MS, drained_cb, worker);
-    http_listener_close(worker->internal, DRAIN_MS, drained_cb, worker);
+    worker->drain_deadline_ms = uv_now(&worker->loop) + worker->drain_ms;
+    http_listener_close(worker->clients, worker->drain_ms, drained_cb, worker);
+    http_listener_close(worker->internal, worker->drain_ms, drained_cb, worker);
 }
 
 void worker_drain(struct worker *worker, void (*done_cb)(struct worker *worker))

@@ -42,6 +42,7 @@ struct worker {
     size_t body_bytes; /* Held of requests' bodies that are collected whole. */
     unsigned control_pending, exchanges_pending, copies_pending;
     unsigned followers; /* Who follows promotions (node/routes_follow.c). */
+    uint64_t drain_ms;  /* What requests under way may take once a stop was asked for. */
     /* Private. */
     uv_thread_t thread;
     struct task task;
@@ -66,7 +67,7 @@ enum error worker_open(struct worker *worker, const struct peers_options *peers,
 /* Run the loop on a thread of its own until worker_close() is done. */
 void worker_start(struct worker *worker);
 /* From another thread, one after the other. drain: take no new connections, let requests and copies
- * under way finish; after 8 s connections are cut and requests to peers canceled, and the step
+ * under way finish; after drain_ms connections are cut and requests to peers canceled, and the step
  * still waits until every handler has let go, so that what they borrow may be closed after it.
  * close: end peers and the loop. done_cb runs on the worker's thread when the step is complete. */
 void worker_drain(struct worker *worker, void (*done_cb)(struct worker *worker));

@@ -110,6 +110,7 @@ static struct stopping *stopping_open(void)
     assert_int_equal(uv_sem_init(&stopping->step, 0), 0);
     stopping->access = stopping->worker.access = access_cache_open(true);
     worker_init(&stopping->worker, 0);
+    stopping->worker.drain_ms = 8000;
     assert_int_equal(worker_open(&stopping->worker, &peers, &clients, &internal, &why), OK);
     return stopping;
 }
