@@ -124,10 +124,14 @@ static void set_body(CURL *curl, const json_t *body, struct buffer *bytes)
     }
 }
 
-static int transport_failed(const struct cli_client *client, CURLcode code, const char *text)
+static int transport_failed(const struct cli_client *client, const struct cli_call *call,
+                            CURLcode code, const char *text)
 {
     bool nobody = code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT;
 
+    if (call->is_repeated) {
+        return nobody ? CLI_NO_QUORUM : CLI_FAILED;
+    }
     return cli_fail(nobody ? CLI_NO_QUORUM : CLI_FAILED, "%s does not answer: %s", client->server,
                     text[0] != '\0' ? text : curl_easy_strerror(code));
 }
@@ -177,7 +181,7 @@ int cli_request(const struct cli_client *client, const struct cli_call *call,
     buffer_release(&body);
     buffer_release(&url);
     json_decref(call->body);
-    return code == CURLE_OK ? CLI_OK : transport_failed(client, code, error_text_buffer);
+    return code == CURLE_OK ? CLI_OK : transport_failed(client, call, code, error_text_buffer);
 }
 
 static int exit_of_status(long status)

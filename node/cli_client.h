@@ -36,6 +36,7 @@ struct cli_call {
     const char *path;            /* "/api/v1/...", encoded. */
     json_t *body;                /* Taken; NULL: none. */
     const char *idempotency_key; /* NULL: no such header. */
+    bool is_repeated;            /* That nobody answers was said before: not again. */
 };
 
 struct cli_reply {

@@ -20,17 +20,26 @@ static int send_request(const struct cli_client *client, const char *key, json_t
                         struct cli_reply *reply)
 {
     uint64_t end = clock_monotonic_ms() + RETRY_MS;
+    bool has_told = false;
     int code;
 
     for (;;) {
         struct cli_call call = {.method = "POST",
                                 .path = "/api/v1/promotions",
                                 .body = json_incref(body),
-                                .idempotency_key = key};
+                                .idempotency_key = key,
+                                .is_repeated = has_told};
 
         code = cli_request(client, &call, reply);
         if ((code == CLI_OK && reply->status != 503) || clock_monotonic_ms() >= end) {
+            if (has_told && code != CLI_OK) {
+                (void)cli_fail(CLI_NO_QUORUM, "no answer within %d s", RETRY_MS / 1000);
+            }
             return code;
+        }
+        if (code != CLI_OK && !has_told) {
+            fprintf(stderr, "trying again for %d s\n", RETRY_MS / 1000);
+            has_told = true;
         }
         cli_reply_release(reply);
         usleep(POLL_US);
