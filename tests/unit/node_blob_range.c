@@ -83,10 +83,11 @@ static void test_range__what_is_no_range_gives_all(void **state)
 
 static void test_etag__if_none_match_names_it_in_any_form(void **state)
 {
-    static const char *const named[] = {"\"" DIGEST "\"",        DIGEST,
-                                        "W/\"" DIGEST "\"",      "*",
-                                        "\"x\", \"" DIGEST "\"", " \"" DIGEST "\" ,\"x\""};
-    static const char *const others[] = {"", "\"x\"", "\"" DIGEST "x\"", "x" DIGEST, ",", "\"\""};
+    static const char *const named[] = {("\"" DIGEST "\""),        DIGEST,
+                                        ("W/\"" DIGEST "\""),      "*",
+                                        ("\"x\", \"" DIGEST "\""), (" \"" DIGEST "\" ,\"x\"")};
+    static const char *const others[] = {"",           "\"x\"", ("\"" DIGEST "x\""),
+                                         ("x" DIGEST), ",",     "\"\""};
 
     (void)state;
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
@@ -105,12 +106,12 @@ static void test_etag__if_range_is_one_strong_tag(void **state)
         "*",
         "\"*\"",
         DIGEST,
-        "W/\"" DIGEST "\"",
-        "w/\"" DIGEST "\"",
-        "\"" DIGEST "\", \"x\"",
-        "\"x\", \"" DIGEST "\"",
-        "\"" DIGEST "\",\"" DIGEST "\"",
-        "\"" DIGEST,
+        ("W/\"" DIGEST "\""),
+        ("w/\"" DIGEST "\""),
+        ("\"" DIGEST "\", \"x\""),
+        ("\"x\", \"" DIGEST "\""),
+        ("\"" DIGEST "\",\"" DIGEST "\""),
+        ("\"" DIGEST),
         "\"",
         "\"\"",
         "Tue, 24 Nov 2026 00:00:00 GMT",
