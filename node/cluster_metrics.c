@@ -18,6 +18,8 @@ static void log_metrics(const struct cluster_view *view, struct buffer *out)
     metric(out, "caisson_raft_is_leader", "gauge", "1 on the leader.", log->role == ROLE_LEADER);
     metric(out, "caisson_raft_has_quorum", "gauge",
            "1 while this node is in contact with a majority.", log->has_quorum);
+    metric(out, "caisson_raft_states_differ", "gauge",
+           "Members that had another state than this node at the same entry.", log->states_differ);
     metric(out, "caisson_raft_term", "gauge", "Current term.", log->term);
     metric(out, "caisson_raft_last_index", "gauge", "Index of the last entry in this node's log.",
            log->last_index);

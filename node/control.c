@@ -46,6 +46,15 @@ static void machine_apply(void *data, const struct entry *entry, struct buffer *
     catalog_apply(data, &copy, results);
 }
 
+static void machine_state_hash(void *data, char text[65])
+{
+    struct catalog_txn txn;
+
+    catalog_read(data, &txn);
+    catalog_txn_hash(&txn, text);
+    catalog_done(&txn);
+}
+
 static void *machine_snapshot_open(void *data, uint64_t *index)
 {
     return catalog_view_open(data, index);
@@ -74,6 +83,7 @@ struct machine control_machine(struct catalog *catalog)
     return (struct machine){.data = catalog,
                             .applied_index = machine_applied_index,
                             .apply = machine_apply,
+                            .state_hash = machine_state_hash,
                             .snapshot_open = machine_snapshot_open,
                             .snapshot_write = machine_snapshot_write,
                             .snapshot_close = machine_snapshot_close,

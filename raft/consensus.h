@@ -43,6 +43,9 @@ struct machine {
     /* Apply an entry: all of its commands, one result each, appended to results[i] (initialised,
      * limit RESULT_SIZE_MAX). Cannot fail: what a command may not do is a result. */
     void (*apply)(void *data, const struct entry *entry, struct buffer *results);
+    /* A hash of the whole state as it is at applied_index(): 64 hex digits and NUL, cheap. NULL:
+     * the states of members are not compared (raft/divergence.h). */
+    void (*state_hash)(void *data, char text[65]);
     /* Snapshot. open: on the loop, a frozen view of the state (a read transaction) and its index;
      * cheap. write: on a pool thread, the whole state through sink() in pieces, in an order of its
      * own. close: on the loop, always after open. */
@@ -213,6 +216,7 @@ struct consensus_status {
     uint64_t fsync_count, fsync_sum_us;      /* Of this life; */
     uint64_t fsync_classes[FSYNC_CLASSES_N]; /* in the class, and no faster one. */
     uint64_t elections, guard_held, guard_clamped_acks, guard_clamped_commits;
+    unsigned states_differ; /* Members that had another state at the same index. */
     bool has_quorum; /* This node, as leader or through its leader, heard a majority lately. */
     struct member_status members[CONSENSUS_MEMBERS_MAX];
     size_t n_members;

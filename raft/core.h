@@ -2,6 +2,7 @@
 #define RAFT_CORE_H
 
 #include "raft/consensus.h"
+#include "raft/divergence.h"
 #include "raft/frame.h"
 #include "raft/gossip.h"
 #include "raft/guard.h"
@@ -64,6 +65,7 @@ struct consensus {
     struct reads reads;
     struct membership membership;
     struct gossip gossip;
+    struct divergence divergence;
     char *directory;
     uint64_t low_space_ms; /* When is_low_space changed. */
     uint64_t cut_off_ms;   /* Since when no majority is reachable; 0: one is. */

@@ -10,16 +10,16 @@
 #include <sys/statvfs.h>
 
 /* The body of a FRAME_STATE: peer_message with number: wall clock, term, index: last index, and
- * bytes: [commit, applied, snapshot, log bytes, snapshot bytes, free, total, [id, mark, ...]]. A
- * later version appends to the outer array. */
-#define STATE_FIELDS 8u
-#define STATE_SIZE   1024u
-/* Of members that are no more, marks are let go when room is needed. */
-#define STATES_N (2 * CONSENSUS_MEMBERS_MAX)
+ * bytes: [commit, applied, snapshot, log bytes, snapshot bytes, free, total, [id, mark, ...],
+ * [index, state hash, ...]]. A later version appends to the outer array; the first ones had no
+ * hashes. */
+#define STATE_FIELDS     9u
+#define STATE_FIELDS_MIN 8u
+#define STATE_SIZE       2048u
 
 static struct gossip_state *find(struct gossip *gossip, uint64_t id)
 {
-    for (size_t i = 0; i < STATES_N; i++) {
+    for (size_t i = 0; i < GOSSIP_STATES_MAX; i++) {
         if (gossip->members[i].id == id) {
             return &gossip->members[i];
         }
@@ -36,7 +36,7 @@ static struct gossip_state *reach(struct consensus *consensus, uint64_t id)
     if (state == NULL) {
         state = find(gossip, 0);
     }
-    for (size_t i = 0; state == NULL && i < STATES_N; i++) {
+    for (size_t i = 0; state == NULL && i < GOSSIP_STATES_MAX; i++) {
         if (core_server(consensus, gossip->members[i].id) == NULL) {
             state = &gossip->members[i];
         }
@@ -133,6 +133,7 @@ static void send_state(struct consensus *consensus, uint64_t to)
     pack_uint(&bytes, gossip->free_bytes);
     pack_uint(&bytes, gossip->total_bytes);
     pack_marks(consensus, &bytes);
+    divergence_pack(consensus, &bytes);
     CHECK(buffer_status(&bytes) == OK);
     message.bytes = buffer_view(&bytes);
     (void)core_send(consensus, to, FRAME_STATE, &message);
@@ -166,6 +167,7 @@ void gossip_tick(struct consensus *consensus)
             send_state(consensus, configuration->servers[i].id);
         }
     }
+    divergence_check(consensus);
 }
 
 /* --- hearing ---------------------------------------------------------------------------------- */
@@ -202,9 +204,11 @@ void gossip_heard(struct consensus *consensus, uint64_t from, const struct peer_
                                                                       : reach(consensus, from);
     struct gossip_state heard = {.id = from};
     struct unpacker in;
+    size_t n_fields;
 
     unpack_start(&in, message->bytes);
-    if (unpack_array(&in) < STATE_FIELDS) {
+    n_fields = unpack_array(&in);
+    if (n_fields < STATE_FIELDS_MIN) {
         return;
     }
     heard.commit_index = unpack_uint(&in);
@@ -219,17 +223,22 @@ void gossip_heard(struct consensus *consensus, uint64_t from, const struct peer_
     if (unpack_status(&in) != OK || state == NULL) {
         return;
     }
+    if (n_fields > STATE_FIELDS_MIN && !divergence_unpack(&in, &heard.told)) {
+        return;
+    }
     heard.mark = state->mark;
+    heard.told.differs_at = state->told.differs_at;
     heard.term = message->term;
     heard.last_index = message->index;
     heard.heard_ms = core_now(consensus);
     heard.clock_skew_ms = skew_of(consensus, from, message->number);
     *state = heard;
+    divergence_check(consensus);
 }
 
 const struct gossip_state *gossip_of(const struct consensus *consensus, uint64_t id)
 {
-    for (size_t i = 0; i < STATES_N; i++) {
+    for (size_t i = 0; i < GOSSIP_STATES_MAX; i++) {
         if (consensus->gossip.members[i].id == id) {
             return &consensus->gossip.members[i];
         }

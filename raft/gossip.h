@@ -2,6 +2,7 @@
 #define RAFT_GOSSIP_H
 
 #include "raft/consensus.h"
+#include "raft/divergence.h"
 #include "raft/peer_message.h"
 
 /* What members tell each other beside Raft: once a second, and first of all when a link comes up,
@@ -15,6 +16,8 @@
  * vote. Marks live in memory: a rollback of all members at once shows nothing. */
 
 #define GOSSIP_MS 1000u
+/* Of members that are no more, states are let go when room is needed. */
+#define GOSSIP_STATES_MAX ((size_t)2 * CONSENSUS_MEMBERS_MAX)
 
 struct gossip_state {
     uint64_t id; /* 0: free. */
@@ -23,11 +26,12 @@ struct gossip_state {
     uint64_t term, commit_index, applied_index, last_index, snapshot_index;
     uint64_t log_bytes, snapshot_bytes, free_bytes, total_bytes;
     int64_t clock_skew_ms;
+    struct told_points told;
 };
 
 struct gossip {
     /* Private. */
-    struct gossip_state members[2 * CONSENSUS_MEMBERS_MAX];
+    struct gossip_state members[GOSSIP_STATES_MAX];
     uint64_t due_ms;
     uint64_t free_bytes, total_bytes;
 };

@@ -53,6 +53,7 @@ static int apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **res
     FAILPOINT("apply.before_entry");
     machine->apply(machine->data, &entry, consensus->results);
     FAILPOINT("apply.after_entry");
+    divergence_applied(consensus, entry.index);
     return 0;
 }
 
@@ -133,6 +134,7 @@ static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
             fail_stop("snapshot %llu cannot be restored: %s", (unsigned long long)index, why.text);
         }
         FAILPOINT("restore.after");
+        divergence_forget(consensus);
         snapshot_reader_close(file);
         consensus->n_commands += COMMANDS_REMEMBERED;
     }

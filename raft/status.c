@@ -155,6 +155,7 @@ void status_publish(struct consensus *consensus)
         .guard_clamped_acks = consensus->guard.counters.clamped_acks,
         .guard_clamped_commits = consensus->guard.counters.clamped_commits,
         .has_quorum = has_quorum(consensus),
+        .states_differ = divergence_count(consensus),
     };
 
     for (unsigned i = 0; i < raft->configuration.n && i < CONSENSUS_MEMBERS_MAX; i++) {

@@ -46,6 +46,15 @@ static void machine_apply(void *data, const struct entry *entry, struct buffer *
     check_applied(host);
 }
 
+static void machine_state_hash(void *data, char text[65])
+{
+    struct catalog_txn txn;
+
+    catalog_read(((struct host *)data)->catalog, &txn);
+    catalog_txn_hash(&txn, text);
+    catalog_done(&txn);
+}
+
 static void *machine_snapshot_open(void *data, uint64_t *index)
 {
     return catalog_view_open(((struct host *)data)->catalog, index);
@@ -129,6 +138,7 @@ static bool open_consensus(struct host *host, struct reason *why)
         .machine = {.data = host,
                     .applied_index = machine_applied_index,
                     .apply = machine_apply,
+                    .state_hash = machine_state_hash,
                     .snapshot_open = machine_snapshot_open,
                     .snapshot_write = machine_snapshot_write,
                     .snapshot_close = machine_snapshot_close,
