@@ -36,6 +36,7 @@ struct config {
     uint64_t log_segment_size;  /* 0: as by default. */
     enum log_level log_level;
     uint64_t free_space_mark;      /* Bytes; below it uploads are refused. Default 1 GiB. */
+    unsigned upload_idle_minutes;  /* An upload nobody adds to for so long goes; default 60. */
     uint64_t repair_rate;          /* Bytes per second; 0 (the default): as fast as it goes. */
     uint64_t scrub_rate;           /* Bytes per second; default 20 MiB. 0: only when asked for. */
     unsigned scrub_interval_hours; /* From the start of a pass to that of the next; default 168. */

@@ -26,6 +26,7 @@ static enum error open_shared(struct node *node, struct reason *why)
         .blobs = node->blobs,
         .self = node_id(node),
         .name = node_name(node),
+        .idle_ms = (uint64_t)node->config->upload_idle_minutes * 60 * 1000,
         .free_min = node->config->free_space_mark,
         .total = connection_limits_now(node->n_workers).uploads};
 

@@ -64,7 +64,8 @@ static void test_config__every_key_is_read(void **state)
                           "join:\n  token: abc\n  peers: [10.0.0.1:5200, 10.0.0.2:5200]\n"
                           "election_timeout_ms: 900\nheartbeat_ms: 100\n"
                           "snapshot_threshold: 4096\nlog_level: warn\nfree_space_mark: 2GiB\n"
-                          "drain_seconds: 90\n",
+                          "drain_seconds: 90\n"
+                          "upload_idle_minutes: 5\n",
                           &config, &why),
                      OK);
     assert_int_equal(config_check(&config, &why), OK);
@@ -79,6 +80,7 @@ static void test_config__every_key_is_read(void **state)
     assert_int_equal(config.log_level, LOG_LEVEL_WARN);
     assert_true(config.free_space_mark == 2ull << 30);
     assert_int_equal(config.drain_seconds, 90);
+    assert_int_equal(config.upload_idle_minutes, 5);
 }
 
 static void test_config__errors_name_line_and_key(void **state)
@@ -105,6 +107,7 @@ static void test_config__errors_name_line_and_key(void **state)
     expect_error("free_space_mark: 5 parsecs\n", ":1: ", "512MiB");
     expect_error("free_space_mark: 99999999999TiB\n", ":1: ", "free_space_mark");
     expect_error("drain_seconds: 0\n", ":1: ", "from 1 to 3600");
+    expect_error("upload_idle_minutes: 0\n", ":1: ", "from 1 to 100000");
     expect_error("log_level: loud\n", ":1: ", "debug, info, warn or error");
     expect_error("name: \"a\\0b\"\n", ":1: ", "single value");
 }
