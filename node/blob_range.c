@@ -3,6 +3,8 @@
 #include "base/bytes.h"
 #include "node/blob_serve.h"
 
+#include <strings.h>
+
 /* first- or first-last; last is clamped. */
 static enum error range_from(struct bytes first_text, struct bytes last_text, uint64_t size,
                              struct blob_range *out)
@@ -44,7 +46,10 @@ enum error blob_range_read(struct bytes header, uint64_t size, struct blob_range
     ptrdiff_t dash = bytes_find(text, '-');
 
     *out = (struct blob_range){0, size, false};
-    if (!bytes_starts_with(header, prefix) || dash < 0 || bytes_find(text, ',') >= 0) {
+    /* Names of range units are case-insensitive (RFC 9110, 14.1). */
+    if (header.size < prefix.size ||
+        strncasecmp((const char *)header.data, "bytes=", prefix.size) != 0 || dash < 0 ||
+        bytes_find(text, ',') >= 0) {
         return OK;
     }
     if (dash == 0) {

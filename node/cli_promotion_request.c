@@ -63,13 +63,13 @@ static void wait_for(const struct cli_client *client, uint64_t wait_ms, json_t *
 {
     uint64_t end = clock_monotonic_ms() + wait_ms;
     char path[128], shown[64] = "";
-    bool is_terminal = isatty(STDERR_FILENO) == 1;
+    bool is_terminal = isatty(STDERR_FILENO) == 1, has_failed = false;
 
     if (!cli_promotion_path(cli_promotion_text(*promotion, "id"), "", path, sizeof path)) {
         return;
     }
     while (!cli_promotion_is_closed(*promotion) && clock_monotonic_ms() < end) {
-        struct cli_call call = {.method = "GET", .path = path};
+        struct cli_call call = {.method = "GET", .path = path, .is_repeated = has_failed};
         const char *state = cli_promotion_text(*promotion, "state");
         struct cli_reply reply;
 
@@ -79,8 +79,8 @@ static void wait_for(const struct cli_client *client, uint64_t wait_ms, json_t *
             snprintf(shown, sizeof shown, "%s", state);
         }
         usleep(POLL_US);
-        if (cli_request(client, &call, &reply) == CLI_OK && reply.status == 200 &&
-            reply.body != NULL) {
+        has_failed = cli_request(client, &call, &reply) != CLI_OK;
+        if (!has_failed && reply.status == 200 && reply.body != NULL) {
             json_decref(*promotion);
             *promotion = json_incref(reply.body);
         }

@@ -47,7 +47,7 @@ static void tell_move(const struct consensus *consensus, uint64_t leader)
         break;
     default:
         if (leader != 0) {
-            LOG_INFO("term %" PRIu64 ": following member %" PRIx64, term, leader);
+            LOG_INFO("term %" PRIu64 ": following member %016" PRIx64, term, leader);
         } else {
             LOG_INFO("term %" PRIu64 ": no leader", term);
         }
@@ -116,7 +116,8 @@ static void transport_frame(void *data, uint64_t from, unsigned kind, struct byt
         return; /* A newer member's question stays without an answer. */
     }
     if (peer_message_decode(body, &message) != OK) {
-        LOG_WARN("member %" PRIx64 " sent a %s that cannot be read", from, frame_kind_name(kind));
+        LOG_WARN("member %016" PRIx64 " sent a %s that cannot be read", from,
+                 frame_kind_name(kind));
         return;
     }
     handlers[i](consensus, from, &message);
@@ -371,7 +372,7 @@ enum error consensus_bootstrap(struct consensus *consensus, struct reason *why)
         return fail(why, ERROR_IO, "the first configuration cannot be written: %s",
                     raft_strerror(rv));
     }
-    LOG_INFO("cluster made, member %" PRIx64 " at %s", consensus->id, consensus->address);
+    LOG_INFO("cluster made, member %016" PRIx64 " at %s", consensus->id, consensus->address);
     return OK;
 }
 

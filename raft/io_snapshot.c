@@ -117,10 +117,10 @@ static void send_cb(struct snapshot_send *send, enum error status)
     struct io_send *transfer = container_of(send, struct io_send, send);
 
     if (status == OK) {
-        LOG_INFO("snapshot %llu delivered to member %" PRIx64, transfer->index,
+        LOG_INFO("snapshot %llu delivered to member %016" PRIx64, transfer->index,
                  (uint64_t)transfer->to);
     } else {
-        LOG_WARN("snapshot %llu not delivered to member %" PRIx64 ": %s", transfer->index,
+        LOG_WARN("snapshot %llu not delivered to member %016" PRIx64 ": %s", transfer->index,
                  (uint64_t)transfer->to, error_text(status));
     }
     list_remove(&transfer->link);
@@ -138,7 +138,7 @@ void io_send_snapshot(struct io *io, struct raft_io_send *request,
     transfer->to = message->server_id;
     transfer->index = message->install_snapshot.last_index;
     list_append(&io->sends, &transfer->link);
-    LOG_INFO("snapshot %llu goes to member %" PRIx64, transfer->index, (uint64_t)transfer->to);
+    LOG_INFO("snapshot %llu goes to member %016" PRIx64, transfer->index, (uint64_t)transfer->to);
     transport_send_snapshot(io->transport, &transfer->send, message, send_cb);
 }
 

@@ -113,7 +113,7 @@ static struct membership_change *change_make(struct consensus *consensus, const 
 
     PRE(consensus->membership.change == NULL);
     change->consensus = consensus;
-    snprintf(change->text, sizeof change->text, "%s member %" PRIx64 "%s", verb, id, what);
+    snprintf(change->text, sizeof change->text, "%s member %016" PRIx64 "%s", verb, id, what);
     consensus->membership.change = change;
     return change;
 }
@@ -317,7 +317,7 @@ enum error membership_transfer(struct consensus *consensus, uint64_t id, struct 
                                                 : "this member does not lead; ask the leader");
     }
     if (id != 0 && (server == NULL || server->role != RAFT_VOTER || id == consensus->id)) {
-        return fail(why, ERROR_NOT_FOUND, "member %" PRIx64 " is not another voter", id);
+        return fail(why, ERROR_NOT_FOUND, "member %016" PRIx64 " is not another voter", id);
     }
     membership->transfer.data = consensus;
     rv = raft_transfer(&consensus->raft, &membership->transfer, id, transfer_cb);

@@ -30,7 +30,8 @@ void snapshot_retry(struct consensus *consensus)
             io_sends_snapshot(&consensus->io, id)) {
             *wait = (struct snapshot_wait){.id = id, .since_ms = now};
         } else if (now - wait->since_ms >= RETRY_MS) {
-            LOG_WARN("member %" PRIx64 " says nothing about its snapshot: it is asked again", id);
+            LOG_WARN("member %016" PRIx64 " says nothing about its snapshot: it is asked again",
+                     id);
             progress->state = PROGRESS_PROBE;
             progress->snapshot_index = 0;
         }

@@ -30,6 +30,7 @@ static void test_range__one_part(void **state)
     (void)state;
     assert_part("bytes=0-0", 0, 1);
     assert_part("bytes=0-999", 0, SIZE);
+    assert_part("Bytes=500-", 500, 500); /* RFC 9110, 14.1. */
     assert_part("bytes=500-", 500, 500);
     assert_part("bytes=999-", 999, 1);
     assert_part("bytes=-1", 999, 1);
