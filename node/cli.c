@@ -119,19 +119,54 @@ struct suggestion {
     size_t n;
 };
 
+/* Does its name have two words, and this is the first of them? */
+static bool is_in_group(const struct cli_command *command, const char *first)
+{
+    size_t head = strcspn(command->name, " ");
+
+    return command->name[head] == ' ' && strlen(first) == head &&
+           strncmp(command->name, first, head) == 0;
+}
+
 static bool suggest_command(const struct cli_command *command, void *data)
 {
     struct suggestion *suggestion = data;
-    size_t head = strcspn(command->name, " ");
-    bool is_in_group = command->name[head] == ' ' && strlen(suggestion->first) == head &&
-                       strncmp(command->name, suggestion->first, head) == 0;
 
-    if (is_in_group || edit_distance(suggestion->words, command->name) <= 2) {
+    if (is_in_group(command, suggestion->first) ||
+        edit_distance(suggestion->words, command->name) <= 2) {
         fprintf(stderr, "%s  caisson %s\n", suggestion->n == 0 ? "Did you mean:\n" : "",
                 command->name);
         suggestion->n++;
     }
     return true;
+}
+
+struct group {
+    const char *first;
+    FILE *to;
+    size_t n;
+};
+
+static bool print_member(const struct cli_command *command, void *data)
+{
+    struct group *group = data;
+
+    if (is_in_group(command, group->first)) {
+        if (group->n++ == 0) {
+            fprintf(group->to, "caisson %s: say which:\n", group->first);
+        }
+        fprintf(group->to, "  %-24s %s\n", command->name, command->summary);
+    }
+    return true;
+}
+
+/* The first word of commands that have two, alone or with --help. False: it is none. */
+static bool print_group(const char *first, FILE *to)
+{
+    struct group group = {.first = first, .to = to};
+
+    cli_each_command(print_member, &group);
+    return group.n > 0;
 }
 
 static int unknown_command(const char *first, const char *second)
@@ -157,7 +192,10 @@ static int print_command_help(int argc, char **argv)
 
     cli_each_command(match_command, &search);
     if (search.found == NULL) {
-        return unknown_command(search.first, search.second);
+        return (search.second == NULL || search.second[0] == '-') &&
+                       print_group(search.first, stdout)
+                   ? CLI_OK
+                   : unknown_command(search.first, search.second);
     }
     printf("caisson %s: %s.\n\n%s", search.found->name, search.found->summary, search.found->usage);
     return CLI_OK;
@@ -199,8 +237,13 @@ int cli_main(int argc, char **argv)
     search.first = argv[1];
     search.second = argc > 2 ? argv[2] : NULL;
     cli_each_command(match_command, &search);
+    if (search.found == NULL && wants_help(argc - 1, argv + 1)) {
+        return print_command_help(argc - 1, argv + 1);
+    }
     if (search.found == NULL) {
-        return unknown_command(search.first, search.second);
+        return search.second == NULL && print_group(search.first, stderr)
+                   ? CLI_USAGE
+                   : unknown_command(search.first, search.second);
     }
     if (wants_help(argc - (int)search.words, argv + search.words)) {
         return print_command_help(argc - 1, argv + 1);

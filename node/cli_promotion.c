@@ -366,7 +366,7 @@ const struct cli_command cli_promotion_commands[] = {
      "Usage: caisson reject ID [OPTIONS]\n" DECIDE_OPTIONS "\nExample:\n"
      "  caisson reject 01KAEXAMP1E0000000000000AB --comment 'not before Monday'\n",
      cli_reject_run},
-    {"override", GROUP, "pass gates of a promotion by, together with somebody else",
+    {"override", GROUP, "override gates of a promotion, together with somebody else",
      "Usage: caisson override ID --gate GATE... --reason TEXT [OPTIONS]\n"
      "\n"
      "Break-glass: takes as many people as the stage's \"override\" says, two or more; each runs\n"

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP "Cluster"
+#define GROUP "Storage"
 
 /* A whole number, with KiB to TiB behind it when is_size; -1: it is none. */
 static json_int_t number_of(const char *text, bool is_size)
