@@ -158,6 +158,11 @@ def test_a_gate_asks_for_a_fresh_drill(run, login, cluster):
     assert kept[0]["signature"] == "valid" and kept[0]["kinds"] == ["handover", "pause"]
     one = cluster.call(2, "/api/v1/drills/latest").json()
     assert one["report"]["id"] == one["id"] == kept[0]["id"] and one["actor"] == "admin"
+    # The result opens the gate for the one that waits; asked again before it is through, one of both
+    # would find that the tag moved.
+    first = blocked.json()["errors"][0]["detail"]["id"]
+    done = cluster.call(3, f"/api/v1/promotions/{first}?wait=30")
+    assert done.json()["state"] == "committed", done
     answer = promote(cluster, 3)
     assert answer.status == 200, answer
     for arguments, wanted in ((("list",), kept[0]["id"]), (("show", "latest"), "valid"),
