@@ -60,7 +60,7 @@ def verdict(done, directory):
 
 def test_a_throw_away_cluster_is_drilled(local, tmp_path):
     out = tmp_path / "out"
-    done = local("handover", "kill-leader", "pause", "--report", out)
+    done = local("handover", "kill-leader", "pause", "--report", out, hold="2s")
     report = verdict(done, out)
     assert report["kinds"] == ["handover", "kill-leader", "pause"]
     assert [step["leader_before"] != step["leader_after"]
