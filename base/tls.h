@@ -75,6 +75,11 @@ enum error tls_certificate_sha256(struct bytes certificate, uint8_t out[32],
 enum error tls_certificate_node(struct bytes certificate, char cluster[33], uint64_t *node,
                                 struct reason *why) MUST_USE;
 
+/* Do the three belong together: the certificate signed by the CA, the key that of the certificate?
+ * ERROR_INVALID: one of them was damaged or exchanged. Times are not looked at. */
+enum error tls_check_identity(struct bytes certificate, struct bytes key, struct bytes ca,
+                              struct reason *why) MUST_USE;
+
 /* --- for TLS that libcurl runs (node/peers.c) ------------------------------------------------ */
 
 struct tls_expected {

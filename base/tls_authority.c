@@ -295,3 +295,42 @@ enum error tls_sign_request(struct bytes ca_certificate, struct bytes ca_key, st
     ERR_clear_error();
     return error;
 }
+
+/* --- checking -------------------------------------------------------------------------------- */
+
+static enum error check_identity(X509 *leaf, EVP_PKEY *key, X509 *ca, struct reason *why)
+{
+    if (X509_verify(leaf, X509_get0_pubkey(ca)) != 1) {
+        return fail(why, ERROR_INVALID, "the certificate is not as the CA signed it");
+    }
+    if (X509_check_private_key(leaf, key) != 1) {
+        return fail(why, ERROR_INVALID, "the private key is not that of the certificate");
+    }
+    return OK;
+}
+
+enum error tls_check_identity(struct bytes certificate, struct bytes key, struct bytes ca,
+                              struct reason *why)
+{
+    X509 *leaf = tls_read_certificate(certificate, "certificate", why), *authority = NULL;
+    EVP_PKEY *secret = NULL;
+    enum error error = ERROR_INVALID;
+
+    if (leaf == NULL) {
+        goto done;
+    }
+    authority = tls_read_certificate(ca, "CA certificate", why);
+    if (authority == NULL) {
+        goto done;
+    }
+    secret = tls_read_key(key, "private key", why);
+    if (secret != NULL) {
+        error = check_identity(leaf, secret, authority, why);
+    }
+done:
+    EVP_PKEY_free(secret);
+    X509_free(authority);
+    X509_free(leaf);
+    ERR_clear_error();
+    return error;
+}

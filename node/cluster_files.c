@@ -223,19 +223,27 @@ static enum error check_certificate(const struct cluster_files *files, struct re
 {
     char cluster[33];
     uint64_t member;
-    enum error error =
-        tls_certificate_node(buffer_view(&files->certificate), cluster, &member, why);
+    struct bytes certificate = buffer_view(&files->certificate);
+    struct reason inner;
+    enum error error = tls_certificate_node(certificate, cluster, &member, &inner);
 
-    if (error != OK) {
-        reason_prefix(why, "%s/tls/node.crt", files->directory);
-        return error;
-    }
-    if (strcmp(cluster, files->identity.cluster) != 0 || member != files->identity.member) {
+    if (error == OK &&
+        (strcmp(cluster, files->identity.cluster) != 0 || member != files->identity.member)) {
         return fail(why, ERROR_FOREIGN,
                     "%s: the certificate is that of node %016llx in cluster %s, " IDENTITY_FILE
                     " says node %016llx in cluster %s: files of two nodes are mixed",
                     files->directory, (unsigned long long)member, cluster,
                     (unsigned long long)files->identity.member, files->identity.cluster);
+    }
+    if (error == OK) {
+        error = tls_check_identity(certificate, buffer_view(&files->key), buffer_view(&files->ca),
+                                   &inner);
+    }
+    if (error != OK) {
+        return fail(why, error,
+                    "%s/tls: %s: node.crt, node.key or ca.crt is damaged; put the file back from a "
+                    "copy, or wipe this node and join it again",
+                    files->directory, inner.text);
     }
     return OK;
 }

@@ -417,6 +417,37 @@ static void test_tls_context_open__says_what_is_wrong(void **state)
     assert_null(context);
 }
 
+static void test_tls_check_identity__sees_what_does_not_belong_together(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bytes certificate = buffer_view(&fixture->one.certificate);
+    struct bytes key = buffer_view(&fixture->one.key), ca = buffer_view(&fixture->ca.certificate);
+    struct buffer damaged;
+    struct reason why;
+
+    assert_int_equal(tls_check_identity(certificate, key, ca, &why), OK);
+    assert_int_equal(tls_check_identity(certificate, buffer_view(&fixture->two.key), ca, &why),
+                     ERROR_INVALID);
+    assert_non_null(strstr(why.text, "not that of the certificate"));
+    assert_int_equal(
+        tls_check_identity(certificate, key, buffer_view(&fixture->other_ca.certificate), &why),
+        ERROR_INVALID);
+    assert_non_null(strstr(why.text, "as the CA signed it"));
+    assert_int_equal(tls_check_identity(certificate, key, BYTES_NONE, &why), ERROR_INVALID);
+    /* One letter of its base64, wherever it is: none is decoration. */
+    for (size_t i = 40; i + 40 < certificate.size; i += 7) {
+        buffer_init(&damaged, 16384);
+        buffer_append(&damaged, certificate);
+        if (damaged.data[i] != '\n' && damaged.data[i] != '=') {
+            damaged.data[i] = damaged.data[i] == 'A' ? 'B' : 'A';
+            assert_int_equal(tls_check_identity(buffer_view(&damaged), key, ca, &why),
+                             ERROR_INVALID);
+        }
+        buffer_release(&damaged);
+    }
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
 static void test_tls_sign_request__takes_the_key_and_nothing_else(void **state)
 {
     struct fixture *fixture = *state;
@@ -468,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_tls__plain_bytes_get_a_clear_reason),
         cmocka_unit_test(test_tls__clients_choose_http11_and_old_tls_is_refused),
         cmocka_unit_test(test_tls_context_open__says_what_is_wrong),
+        cmocka_unit_test(test_tls_check_identity__sees_what_does_not_belong_together),
         cmocka_unit_test(test_tls_sign_request__takes_the_key_and_nothing_else),
     };
 

@@ -166,6 +166,27 @@ static void test_open__files_of_two_nodes_are_refused(void **state)
     cluster_files_release(&files);
 }
 
+static void test_open__a_damaged_certificate_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_init init;
+    struct cluster_files files;
+    char path[80];
+    struct buffer text;
+
+    make(fixture, &init, fixture->directory);
+    cluster_files_release(&init.files);
+    snprintf(path, sizeof path, "%s/tls", fixture->directory);
+    assert_int_equal(durable_read(path, "node.crt", 65536, &text, NULL), OK);
+    /* Near its end: in the CA's signature, which nothing else looks at. */
+    text.data[text.size - 60] = text.data[text.size - 60] == 'A' ? 'B' : 'A';
+    assert_int_equal(durable_write(path, "node.crt", 0644, buffer_view(&text), NULL), OK);
+    buffer_release(&text);
+    assert_int_equal(cluster_files_open(fixture->directory, &files, &fixture->why), ERROR_INVALID);
+    assert_non_null(strstr(fixture->why.text, "wipe this node"));
+    cluster_files_release(&files);
+}
+
 static void test_open__a_key_that_others_can_read_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -266,6 +287,7 @@ int main(void)
         TEST(test_init__leaves_what_is_there_alone),
         TEST(test_open__an_init_that_was_cut_short_counts_as_empty),
         TEST(test_open__files_of_two_nodes_are_refused),
+        TEST(test_open__a_damaged_certificate_is_refused),
         TEST(test_open__a_key_that_others_can_read_is_refused),
         TEST(test_open__damaged_files_are_refused),
         TEST(test_start__refuses_what_it_was_not_told_to_make),
