@@ -133,15 +133,25 @@ static void differ(struct consensus *consensus, struct gossip_state *member,
         fail_stop(
             "the state of this node is not the cluster's: at entry %" PRIu64
             " its hash is %.16s..., %zu of %zu voters have %.16s.... What it would answer was "
-            "never decided. Keep a copy of the data directory to find out why (a fault of the "
-            "memory, of the disk, or of Caisson), then empty it and let the node join again",
+            "never decided. Its next start builds the catalog anew from snapshot and log; if it "
+            "stops again, keep a copy of the data directory to find out why, empty it, and let the "
+            "node join again",
             ours->index, ours->hash, against, core_voters(consensus), theirs->hash);
     }
-    if (theirs->index > member->told.differs_at) {
+    if (theirs->index > member->told.differs_at && theirs->index > member->told.agrees_at) {
         LOG_ERROR("member %016" PRIx64 " has another state than this node at entry %" PRIu64
                   ": hash %.16s... there, %.16s... here; no majority tells yet who is wrong",
                   member->id, theirs->index, theirs->hash, ours->hash);
         member->told.differs_at = theirs->index;
+    }
+}
+
+/* An older difference is over then: the member was emptied and is back, say. */
+static void agree(struct told_points *told, uint64_t index)
+{
+    told->agrees_at = index > told->agrees_at ? index : told->agrees_at;
+    if (told->agrees_at > told->differs_at) {
+        told->differs_at = 0;
     }
 }
 
@@ -160,8 +170,8 @@ void divergence_check(struct consensus *consensus)
             }
             if (strcmp(ours->hash, theirs->hash) != 0) {
                 differ(consensus, member, theirs, ours);
-            } else if (theirs->index > member->told.differs_at) {
-                member->told.differs_at = 0; /* It was emptied, and is back. */
+            } else {
+                agree(&member->told, theirs->index);
             }
         }
     }

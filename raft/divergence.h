@@ -26,7 +26,8 @@ struct state_point {
 /* What one member said last. */
 struct told_points {
     struct state_point points[STATE_POINTS_TOLD];
-    uint64_t differs_at; /* The newest index at which it has another state; 0: none. */
+    uint64_t agrees_at;  /* The newest index at which it is known to have this member's state. */
+    uint64_t differs_at; /* One after that at which it has another; 0: none. */
 };
 
 struct divergence {

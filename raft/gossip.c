@@ -227,6 +227,7 @@ void gossip_heard(struct consensus *consensus, uint64_t from, const struct peer_
         return;
     }
     heard.mark = state->mark;
+    heard.told.agrees_at = state->told.agrees_at;
     heard.told.differs_at = state->told.differs_at;
     heard.term = message->term;
     heard.last_index = message->index;
